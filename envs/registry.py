@@ -1,0 +1,57 @@
+"""Tasks by name. A new task is one new file and one line here."""
+
+from typing import Any
+
+from envs import fields
+from envs.base import EnvSpec, Task
+from envs.pendulum import Pendulum
+from envs.toy import Toy
+
+TASKS: dict[str, type[Task]] = {
+    "toy": Toy,
+    "pendulum": Pendulum,
+}
+
+
+def names() -> list[str]:
+    """The names of all tasks."""
+    return list(TASKS)
+
+
+def task(name: str) -> type[Task]:
+    """The class of a task.
+
+    Raises:
+      ValueError: no such task; the message lists what exists.
+    """
+    if name not in TASKS:
+        raise fields.unknown(f"env {name!r}", name, TASKS)
+    return TASKS[name]
+
+
+def make(name: str, **values: Any) -> Task:
+    """Make a bare task.
+
+    Args:
+      name: one of `names()`.
+      **values: the fields that differ from their defaults, for instance `mass=1200.`.
+
+    Returns:
+      The task, every number in it strongly typed.
+
+    Raises:
+      ValueError: an unknown task or field, or a value that is not allowed; the message lists what exists.
+
+    Example:
+      >>> import jax, envs
+      >>> env = envs.make("toy")
+      >>> state = env.reset(jax.random.key(0))
+      >>> float(env.step(env.step(state, jax.numpy.array([-1.0])), jax.numpy.array([0.0])).reward)
+      1.0
+    """
+    return fields.build(task(name), values, where="env.")
+
+
+def spec(name: str) -> EnvSpec:
+    """The sizes, action bounds and horizon of a task with default fields."""
+    return make(name).spec

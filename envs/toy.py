@@ -1,0 +1,57 @@
+"""The toy problem on which maximum entropy misleads (the paper's Section 4): six states, one action, two steps."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from envs.base import Key, State, Task, initial_state, next_state
+from envs.fields import setting
+
+START, GOOD, BAD, HIT, MISSED, SAFE = range(6)
+
+
+@flax.struct.dataclass
+class Toy(Task):
+    """A narrow optimum behind one door, a broad mediocre state behind the other.
+
+    The observation is the state, one-hot (6). From the start, an action <= 0 leads to the good state, a positive one to
+    the bad state. At the good state a narrow band of actions earns `reward_hit`, everything else `reward_miss`; at the
+    bad state every action earns `reward_safe`. Every episode has exactly two steps.
+    """
+
+    horizon: int = setting(2, "control steps until the time limit", low=1)
+    half_width: float = setting(0.1, "half-width of the band of good actions around 0", low=0, high=1)
+    reward_hit: float = setting(1.0, "reward inside the band")
+    reward_miss: float = setting(-20.0, "reward outside the band")
+    reward_safe: float = setting(-1.0, "reward at the bad state")
+
+    @property
+    def observation_size(self) -> int:
+        """Six states, one-hot."""
+        return 6
+
+    @property
+    def action_size(self) -> int:
+        """One number in [-1, 1]."""
+        return 1
+
+    def reset(self, rng: Key) -> State:
+        """Always the start state."""
+        del rng
+        return initial_state(jnp.asarray(START, jnp.int32), self._observe(jnp.asarray(START, jnp.int32)))
+
+    def step(self, state: State, action: jax.Array) -> State:
+        """Move; ended states stay where they are and earn nothing."""
+        here, a = state.pipeline_state, action[0]
+        hit = jnp.abs(a) < self.half_width
+        at = [here == START, here == GOOD, here == BAD]
+        there = jnp.select(
+            at, [jnp.where(a <= 0, GOOD, BAD), jnp.where(hit, HIT, MISSED), jnp.full((), SAFE)], here
+        ).astype(jnp.int32)
+        reward = jnp.select(
+            at, [jnp.zeros(()), jnp.where(hit, self.reward_hit, self.reward_miss), self.reward_safe], jnp.zeros(())
+        )
+        return next_state(state, there, self._observe(there), reward, there >= HIT)
+
+    def _observe(self, here: jax.Array) -> jax.Array:
+        return jax.nn.one_hot(here, 6, dtype=jnp.float32)
