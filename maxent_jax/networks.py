@@ -1,0 +1,130 @@
+"""The networks of all agents: ReLU nets for the SAC family, tanh nets for PPO, initialised as published."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+Params = Any
+LOG_STD_RANGE = (-20.0, 2.0)
+
+
+def fan_in_uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """Uniform in +-1/sqrt(fan in): torch's default for the weights of a linear layer."""
+    bound = shape[0] ** -0.5
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+class ReluLayer(nn.Module):
+    """A linear layer with torch's default initialisation of weights and biases."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(..., inputs) -> (..., features)."""
+        bound = x.shape[-1] ** -0.5
+        bias_init = lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)  # noqa: E731
+        return nn.Dense(self.features, kernel_init=fan_in_uniform, bias_init=bias_init)(x)
+
+
+class Critic(nn.Module):
+    """Q(observation, action)."""
+
+    hidden: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, obs: jax.Array, action: jax.Array) -> jax.Array:
+        """(..., o), (..., a) -> (...)."""
+        x = jnp.concatenate([obs, action], axis=-1)
+        for width in self.hidden:
+            x = nn.relu(ReluLayer(width)(x))
+        return ReluLayer(1)(x)[..., 0]
+
+
+class SquashedActor(nn.Module):
+    """Mean and log standard deviation of the action before tanh."""
+
+    hidden: tuple[int, ...]
+    action_size: int
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """(..., o) -> (..., a), (..., a)."""
+        x = obs
+        for width in self.hidden:
+            x = nn.relu(ReluLayer(width)(x))
+        mean = nn.Dense(self.action_size, kernel_init=fan_in_uniform, name="mean")(x)
+        shrunk = lambda *args: 0.01 * fan_in_uniform(*args)  # noqa: E731 - so that the first std is the same everywhere
+        log_std = nn.Dense(self.action_size, kernel_init=shrunk, name="log_std")(x)
+        return mean, jnp.clip(log_std, *LOG_STD_RANGE)
+
+
+class GaussianActor(nn.Module):
+    """Mean and log standard deviation of an unsquashed normal policy."""
+
+    hidden: tuple[int, ...]
+    action_size: int
+    state_dependent_std: bool
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """(..., o) -> (..., a), (..., a)."""
+        x = tanh_layers(obs, self.hidden)
+        mean = orthogonal_layer(self.action_size, 0.01, name="mean")(x)
+        if self.state_dependent_std:
+            return mean, jnp.clip(orthogonal_layer(self.action_size, 0.01, name="log_std")(x), *LOG_STD_RANGE)
+        log_std = self.param("log_std", nn.initializers.zeros, (self.action_size,))
+        return mean, jnp.broadcast_to(log_std, mean.shape)
+
+
+class Value(nn.Module):
+    """V(observation)."""
+
+    hidden: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        """(..., o) -> (...)."""
+        return orthogonal_layer(1, 1.0)(tanh_layers(obs, self.hidden))[..., 0]
+
+
+def orthogonal_layer(features: int, gain: float, name: str | None = None) -> nn.Dense:
+    """A linear layer with orthogonal weights and zero bias."""
+    return nn.Dense(features, kernel_init=nn.initializers.orthogonal(gain), name=name)
+
+
+def tanh_layers(x: jax.Array, hidden: tuple[int, ...]) -> jax.Array:
+    """The torso of PPO's networks; call inside a compact module."""
+    for width in hidden:
+        x = nn.tanh(orthogonal_layer(width, 2**0.5)(x))
+    return x
+
+
+def twin_init(critic: Critic, key: jax.Array, obs: jax.Array, action: jax.Array) -> Params:
+    """Parameters of two independent critics, stacked along a leading axis of 2."""
+    return jax.vmap(critic.init, (0, None, None))(jax.random.split(key, 2), obs, action)
+
+
+def twin_apply(critic: Critic, params: Params, obs: jax.Array, action: jax.Array) -> jax.Array:
+    """Both critics' values: (..., o), (..., a) -> (2, ...)."""
+    return jax.vmap(critic.apply, (0, None, None))(params, obs, action)
+
+
+def polyak(target: Params, online: Params, tau: jax.Array | float) -> Params:
+    """The moving average (1 - tau) target + tau online."""
+    return jax.tree.map(lambda slow, fast: slow + tau * (fast - slow), target, online)
+
+
+def shift(params: Params, path: tuple[str, ...], by: jax.Array) -> Params:
+    """Add `by` to one array of a flax parameter tree, named by its path below `params`."""
+
+    def at(tree: Params, keys: tuple[str, ...]) -> Params:
+        if not keys:
+            return tree + by
+        return tree | {keys[0]: at(tree[keys[0]], keys[1:])}
+
+    return at(params, ("params", *path))
+
+

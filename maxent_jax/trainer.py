@@ -1,0 +1,296 @@
+"""One run as pure functions: begin, prefill, train for a chunk, evaluate. `sweep.py` maps them over many runs.
+
+Counters are shared by all runs of a program and never batched: a batched buffer position would make every write a
+scatter, a batched condition would run both of its branches.
+"""
+
+import dataclasses
+import math
+from fractions import Fraction
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from envs.base import State, for_training
+from maxent_jax import replay
+from maxent_jax.agents.base import METRICS, Agent, Metrics, OffPolicyAgent, OnPolicyAgent, Rollout, Transition
+
+EVALUATION_EPISODES = 10
+
+
+@flax.struct.dataclass
+class Counters:
+    """Steps of all environments of a run, and optimiser steps; shared by all runs of a program."""
+
+    env_steps: jax.Array
+    updates: jax.Array
+
+
+@flax.struct.dataclass
+class Run:
+    """Everything that one run changes.
+
+    Attributes:
+      agent: the agent's state.
+      env: (N, ...) states of the environments.
+      episode_return: (N,) rewards of the episodes in progress.
+      rows: replay, or nothing for an on-policy agent.
+      key: the run's own randomness.
+    """
+
+    agent: Any
+    env: State
+    episode_return: jax.Array
+    rows: jax.Array | None
+    key: jax.Array
+
+
+@flax.struct.dataclass
+class Finished:
+    """Episodes that ended: how many, and the sum of their returns."""
+
+    count: jax.Array
+    total: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """The static shape of a run.
+
+    An *iteration* is the smallest whole unit of training: some steps of every environment, then some updates.
+
+    Attributes:
+      envs: environments a run steps in parallel.
+      prefill: random steps of every environment before training.
+      steps: steps of every environment in an iteration.
+      updates: calls of `agent.update` in an iteration.
+      iterations: iterations in a chunk.
+      chunks: chunks after the prefill.
+      capacity: rows of replay; 0 for an on-policy agent.
+    """
+
+    envs: int
+    prefill: int
+    steps: int
+    updates: int
+    iterations: int
+    chunks: int
+    capacity: int
+
+    @property
+    def chunk_steps(self) -> int:
+        """Steps of all environments of a run in a chunk."""
+        return self.envs * self.steps * self.iterations
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all environments of a run, prefill included."""
+        return self.envs * self.prefill + self.chunks * self.chunk_steps
+
+
+def schedule(agent: Agent, steps: int, envs: int = 1, evaluations: int = 20) -> Schedule:
+    """Lay `steps` steps (after the prefill) out in equal chunks, one per evaluation.
+
+    Args:
+      agent: says how much it steps between updates.
+      steps: steps of all environments of a run; rounded up to whole chunks.
+      envs: environments stepped in parallel.
+      evaluations: chunks wanted; fewer where an iteration is longer than a chunk would be.
+
+    Returns:
+      The schedule.
+
+    Raises:
+      ValueError: the environments do not tile the agent's rollout or its buffer.
+    """
+    if isinstance(agent, OnPolicyAgent):
+        if agent.rollout_steps % envs:
+            raise ValueError(f"envs = {envs}: must divide agent.rollout_steps, which is {agent.rollout_steps}")
+        prefill, per_iteration, updates = 0, agent.rollout_steps // envs, 1
+    else:
+        assert isinstance(agent, OffPolicyAgent), "an agent is an OffPolicyAgent or an OnPolicyAgent"
+        ratio = Fraction(agent.updates_per_step).limit_denominator(10_000) * envs
+        per_iteration, updates = ratio.denominator, ratio.numerator
+        prefill = math.ceil(agent.prefill_steps / envs)
+        if agent.buffer_size < envs:
+            raise ValueError(f"envs = {envs}: must be <= agent.buffer_size, which is {agent.buffer_size}")
+    iterations = math.ceil(steps / (envs * per_iteration))
+    per_chunk = math.ceil(iterations / min(evaluations, iterations))
+    chunks = math.ceil(iterations / per_chunk)
+    plan = Schedule(envs, prefill, per_iteration, updates, per_chunk, chunks, capacity=0)
+    if isinstance(agent, OnPolicyAgent):
+        return plan
+    capacity = min(agent.buffer_size // envs * envs, plan.total_steps)  # never larger than what can be stored
+    return dataclasses.replace(plan, capacity=capacity)
+
+
+def no_steps() -> Counters:
+    """Counters of a run that has not begun."""
+    return Counters(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+
+
+def begin(agent: Agent, env: Any, seed: jax.Array, plan: Schedule) -> Run:
+    """A fresh run; all its randomness comes from its seed."""
+    agent_key, env_key, key = jax.random.split(jax.random.key(seed), 3)
+    rows = replay.init(plan.capacity, env.observation_size, env.action_size) if plan.capacity else None
+    return Run(
+        agent=agent.init(agent_key, env.spec),
+        env=jax.vmap(for_training(env).reset)(jax.random.split(env_key, plan.envs)),
+        episode_return=jnp.zeros(plan.envs),
+        rows=rows,
+        key=key,
+    )
+
+
+def prefill(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule) -> tuple[Run, Counters, Metrics]:
+    """Fill replay with uniformly random steps; nothing is learned."""
+    del agent
+
+    def one_step(carry: Any, _: None) -> tuple[Any, None]:
+        run, counters, finished = carry
+        key, action_key = jax.random.split(run.key)
+        action = jax.random.uniform(action_key, (plan.envs, env.action_size), minval=-1.0, maxval=1.0)
+        run, transition, _, ended = step_environments(env, run.replace(key=key), action)
+        return (*remember(run, counters, transition), add_finished(finished, ended)), None
+
+    carry = (run, counters, no_episodes())
+    (run, counters, finished), _ = jax.lax.scan(one_step, carry, length=plan.prefill)
+    return run, counters, report({}, finished)
+
+
+def train(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule) -> tuple[Run, Counters, Metrics]:
+    """One chunk: `plan.iterations` times collect and learn."""
+    iteration = on_policy_iteration if isinstance(agent, OnPolicyAgent) else off_policy_iteration
+    shapes = jax.eval_shape(lambda: iteration(agent, env, run, counters, plan)[2])
+    means = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    def body(carry: Any, done: jax.Array) -> tuple[Any, None]:
+        run, counters, means, finished = carry
+        run, counters, metrics, ended = iteration(agent, env, run, counters, plan)
+        means = jax.tree.map(lambda mean, new: mean + (new - mean) / (done + 1.0), means, metrics)
+        return (run, counters, means, add_finished(finished, ended)), None
+
+    carry = (run, counters, means, no_episodes())
+    (run, counters, means, finished), _ = jax.lax.scan(body, carry, jnp.arange(plan.iterations, dtype=jnp.float32))
+    return run, counters, report(means, finished)
+
+
+def off_policy_iteration(
+    agent: OffPolicyAgent, env: Any, run: Run, counters: Counters, plan: Schedule
+) -> tuple[Run, Counters, Metrics, Finished]:
+    """`plan.steps` steps of every environment into replay, then `plan.updates` updates from it."""
+
+    def one_step(carry: Any, _: None) -> tuple[Any, Finished]:
+        run, counters = carry
+        key, action_key = jax.random.split(run.key)
+        action = agent.act(run.agent, run.env.obs, action_key)
+        run, transition, _, ended = step_environments(env, run.replace(key=key), action)
+        return remember(run, counters, transition), ended
+
+    def one_update(run: Run, _: None) -> tuple[Run, Metrics]:
+        key, batch_key, update_key = jax.random.split(run.key, 3)
+        batch = replay.sample(run.rows, counters.env_steps, batch_key, agent.batch_size, env.spec)
+        state, metrics = agent.update(run.agent, batch, update_key)
+        return run.replace(agent=state, key=key), metrics
+
+    (run, counters), ended = jax.lax.scan(one_step, (run, counters), length=plan.steps)
+    run, metrics = jax.lax.scan(one_update, run, length=plan.updates)
+    counters = counters.replace(updates=counters.updates + plan.updates * agent.gradient_steps)
+    return run, counters, jax.tree.map(jnp.mean, metrics), jax.tree.map(jnp.sum, ended)
+
+
+def on_policy_iteration(
+    agent: OnPolicyAgent, env: Any, run: Run, counters: Counters, plan: Schedule
+) -> tuple[Run, Counters, Metrics, Finished]:
+    """A rollout of `plan.steps` steps of every environment, then one update from it."""
+
+    def one_step(run: Run, _: None) -> tuple[Run, tuple[Rollout, Finished]]:
+        key, action_key = jax.random.split(run.key)
+        action = agent.act(run.agent, run.env.obs, action_key)
+        run, transition, done, ended = step_environments(env, run.replace(key=key), action)
+        return run, (Rollout(transition, done), ended)
+
+    run, (rollout, ended) = jax.lax.scan(one_step, run, length=plan.steps)
+    key, update_key = jax.random.split(run.key)
+    state, metrics = agent.update(run.agent, rollout, update_key)
+    counters = Counters(
+        env_steps=counters.env_steps + plan.steps * plan.envs,
+        updates=counters.updates + agent.gradient_steps,
+    )
+    return run.replace(agent=state, key=key), counters, metrics, jax.tree.map(jnp.sum, ended)
+
+
+def step_environments(env: Any, run: Run, action: jax.Array) -> tuple[Run, Transition, jax.Array, Finished]:
+    """Step all environments of a run by (N, a) actions; also what was learned, (N,) ends, and the episodes that ended."""
+    state = jax.vmap(for_training(env).step)(run.env, action)
+    transition = Transition(
+        obs=run.env.obs,
+        action=action,
+        reward=state.reward,
+        terminated=state.info["terminated"],
+        duration=state.info["duration"].astype(jnp.float32),
+        next_obs=state.info["final_obs"],
+    )
+    episode_return = run.episode_return + state.reward
+    ended = Finished(state.done.sum(), jnp.sum(state.done * episode_return))
+    run = run.replace(env=state, episode_return=(1.0 - state.done) * episode_return)
+    return run, transition, state.done, ended
+
+
+def remember(run: Run, counters: Counters, transition: Transition) -> tuple[Run, Counters]:
+    """Put one step of every environment into replay."""
+    assert run.rows is not None
+    rows = replay.add(run.rows, transition, counters.env_steps)
+    return run.replace(rows=rows), counters.replace(env_steps=counters.env_steps + transition.reward.shape[0])
+
+
+def no_episodes() -> Finished:
+    """Nothing has ended yet."""
+    return Finished(jnp.zeros(()), jnp.zeros(()))
+
+
+def add_finished(a: Finished, b: Finished) -> Finished:
+    """Both together."""
+    return jax.tree.map(jnp.add, a, b)
+
+
+def report(means: Metrics, finished: Finished) -> Metrics:
+    """The metrics of a chunk: all of `METRICS` and `return_training`; NaN is "does not have" and "mean over nothing"."""
+    nothing = jnp.full((), jnp.nan)
+    mean_return = jnp.where(finished.count > 0, finished.total / finished.count, jnp.nan)
+    return {"return_training": mean_return} | {name: means.get(name, nothing) for name in METRICS}
+
+
+def evaluate(agent: Agent, env: Any, run: Run, counters: Counters) -> Metrics:
+    """Mean returns of the policy's mean action and of its draws, over 10 fresh episodes each, undiscounted."""
+    key = jax.random.fold_in(run.key, counters.env_steps)  # the run itself goes on as if it had not been looked at
+    returns = episode_returns(agent, env, run.agent, key, EVALUATION_EPISODES).mean(axis=-1)
+    return {"return_deterministic": returns[0], "return_stochastic": returns[1]}
+
+
+def episode_returns(agent: Agent, env: Any, agent_state: Any, key: jax.Array, episodes: int) -> jax.Array:
+    """Returns of whole episodes of the bare task: (2, episodes), by the mean action and by draws."""
+    reset_key, act_key = jax.random.split(key)
+    start = jax.vmap(env.reset)(jax.random.split(reset_key, 2 * episodes))
+    step = jax.vmap(env.step)
+
+    def going(carry: Any) -> jax.Array:
+        return jnp.any(carry[3])
+
+    def one_step(carry: Any) -> Any:
+        state, steps, total, alive, key = carry
+        key, draw_key = jax.random.split(key)
+        mean, draw = state.obs[:episodes], state.obs[episodes:]
+        action = jnp.concatenate(
+            [agent.act(agent_state, mean, draw_key, deterministic=True), agent.act(agent_state, draw, draw_key)]
+        )
+        state = step(state, action)
+        steps = steps + state.info["duration"]
+        total = total + jnp.where(alive, state.reward, 0.0)
+        return state, steps, total, alive & (state.info["terminated"] == 0) & (steps < env.horizon), key
+
+    zeros = jnp.zeros(2 * episodes)
+    carry = (start, zeros.astype(jnp.int32), zeros, zeros == 0, act_key)
+    return jax.lax.while_loop(going, one_step, carry)[2].reshape(2, episodes)
