@@ -88,9 +88,7 @@ def next_state(state: State, pipeline_state: Any, obs: jax.Array, reward: jax.Ar
     """The `State` a bare task's `step` returns; other entries of `info` and `metrics` (a wrapper's) are kept."""
     ended = terminated.astype(obs.dtype)
     info = state.info | {"terminated": ended, "duration": jnp.ones((), jnp.int32)}
-    return state.replace(
-        pipeline_state=pipeline_state, obs=obs, reward=reward.astype(obs.dtype), done=ended, info=info
-    )
+    return state.replace(pipeline_state=pipeline_state, obs=obs, reward=reward.astype(obs.dtype), done=ended, info=info)
 
 
 @flax.struct.dataclass

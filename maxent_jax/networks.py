@@ -126,5 +126,3 @@ def shift(params: Params, path: tuple[str, ...], by: jax.Array) -> Params:
         return tree | {keys[0]: at(tree[keys[0]], keys[1:])}
 
     return at(params, ("params", *path))
-
-
