@@ -6,10 +6,12 @@ from envs import fields
 from envs.base import EnvSpec, Task
 from envs.pendulum import Pendulum
 from envs.toy import Toy
+from envs.vehicle import Vehicle
 
 TASKS: dict[str, type[Task]] = {
     "toy": Toy,
     "pendulum": Pendulum,
+    "vehicle": Vehicle,
 }
 
 

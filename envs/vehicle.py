@@ -1,0 +1,330 @@
+"""A car that slides: dynamic bicycle with lateral slip, as a planar MJX body, following a point around a circle.
+
+The constants are those of the environment published with the paper, the time steps are not: its Euler step of 0.1 s ends
+about a metre from where the equations lead, ours about a millimetre (`benchmarks/vehicle_convergence.py`).
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from mujoco import mjx
+from scipy.interpolate import CubicSpline
+
+from envs.base import Key, State, Task, initial_state, next_state
+from envs.fields import setting
+
+Slope = Callable[[jax.Array], jax.Array]
+Scheme = Callable[[Slope, jax.Array, jax.Array], jax.Array]
+
+# Below this forward speed (m/s) the slip angles are those at this speed: they divide by it.
+SLOWEST = 1e-3
+
+# Everything that a body without contacts can do without is off, so that the compiled program is small; the sparse
+# factorisation of the 3 x 3 mass matrix is plain arithmetic, where the dense one would call LAPACK or cuSOLVER.
+BODY = """
+<mujoco>
+  <option gravity="0 0 0" jacobian="sparse">
+    <flag contact="disable" constraint="disable" gravity="disable" sensor="disable" actuation="disable"/>
+  </option>
+  <worldbody>
+    <body>
+      <inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>
+      <joint type="slide" axis="1 0 0"/>
+      <joint type="slide" axis="0 1 0"/>
+      <joint type="hinge" axis="0 0 1"/>
+    </body>
+  </worldbody>
+</mujoco>
+"""
+
+
+@flax.struct.dataclass
+class VehicleState:
+    """Where the car and its target are.
+
+    Attributes:
+      pose: (3,) x, y of the centre of mass (m) and yaw (rad, in [-pi, pi]).
+      velocity: (3,) forward and leftward speed of the centre of mass in the car's axes (m/s) and yaw rate (rad/s).
+      target_arc: how far along the path the target is (m).
+      steps: control steps since the reset.
+    """
+
+    pose: jax.Array
+    velocity: jax.Array
+    target_arc: jax.Array
+    steps: jax.Array
+
+
+@flax.struct.dataclass
+class Vehicle(Task):
+    """Follow a point that runs clockwise around a circle, in a car that has (almost) no grip.
+
+    The action is throttle and steering, each in [-1, 1]. The observation (6) is the target minus the car's front point
+    (m, world axes), yaw in [-pi, pi] (rad), forward and leftward speed (m/s) and yaw rate (rad/s). The reward is
+    -path_weight |x^2 + y^2 - path_radius^2| - distance_weight (distance from the centre of mass to the target), both
+    after the step. Nothing is random and nothing ends the episode but the time limit.
+
+    Source: facts of the environment published with arXiv 2506.05615.
+    """
+
+    horizon: int = setting(200, "control steps until the time limit", low=1)
+    timeout_is_termination: bool = setting(True, "treat the time limit as a termination: no bootstrap there")
+    tyres: str = setting(
+        "published", "stiffness as published (a car on ice) or 1000 times that", choices=("published", "road")
+    )
+    mass: float = setting(1500.0, "mass, kg", above=0)
+    yaw_inertia: float = setting(2250.0, "moment of inertia about the vertical, kg m^2", above=0)
+    wheelbase: float = setting(2.9, "distance between the axles, m", above=0)
+    front_share: float = setting(0.5, "distance from the front axle to the centre of mass, wheelbases", low=0, high=1)
+    stiffness_front: float = setting(32.0, "cornering stiffness in front, N/rad (road tyres: times 1000)", low=0)
+    stiffness_rear: float = setting(34.0, "cornering stiffness at the rear, N/rad (road tyres: times 1000)", low=0)
+    aero_drag: float = setting(1.36, "aerodynamic drag at 1 m/s, N s^2/m^2", low=0)
+    rolling_drag: float = setting(0.01, "rolling drag at 1 m/s, N s/m", low=0)
+    max_throttle: float = setting(1.0, "acceleration by the engine at action 1, m/s^2", above=0)
+    max_steering: float = setting(1.0, "steering angle at action 1, rad", above=0)
+    max_speed: float = setting(30.0, "bound of the forward and of the leftward speed, m/s", above=0)
+    step_seconds: float = setting(0.1, "control step, s", above=0)
+    start_arc: float = setting(9.0, "where on the path the car starts, m", low=0)
+    start_forward: float = setting(3.0, "forward speed at the start, m/s")
+    start_leftward: float = setting(0.0, "leftward speed at the start, m/s")
+    start_yaw_rate: float = setting(-1.0, "yaw rate at the start, rad/s")
+    path_radius: float = setting(10.0, "radius of the circle, m", above=0)
+    target_arc: float = setting(13.0, "where on the path the target starts, m", low=0)
+    target_speed: float = setting(1.0, "speed of the target at the start, m/s", low=0)
+    target_acceleration: float = setting(0.1, "acceleration of the target, m/s^2", low=0)
+    target_max_speed: float = setting(6.0, "highest speed of the target, m/s", low=0)
+    target_steps: int = setting(109, "control steps after which the target stands still", low=0)
+    look_ahead: float = setting(2.9, "distance from the centre of mass to the front point that is observed, m")
+    path_weight: float = setting(0.3, "reward: weight of |x^2 + y^2 - path_radius^2|, 1/m^2")
+    distance_weight: float = setting(1.0, "reward: weight of the distance to the target, 1/m")
+
+    @property
+    def observation_size(self) -> int:
+        """Target relative to the front point (2), yaw, speeds (2), yaw rate."""
+        return 6
+
+    @property
+    def action_size(self) -> int:
+        """Throttle and steering."""
+        return 2
+
+    @property
+    def backend(self) -> str:
+        """The physics behind the task, as Brax asks it."""
+        return "mjx"
+
+    @property
+    def action_low(self) -> jax.Array:
+        """Throttle in m/s^2, steering in rad."""
+        return -self.action_high
+
+    @property
+    def action_high(self) -> jax.Array:
+        """Throttle in m/s^2, steering in rad."""
+        return jnp.stack([jnp.float32(self.max_throttle), jnp.float32(self.max_steering)])
+
+    def reset(self, rng: Key) -> State:
+        """On the path, along it, spinning; the same every time."""
+        del rng
+        position, direction = path(self.start_arc, self.path_radius)
+        yaw = jnp.arctan2(direction[1], direction[0])
+        car = VehicleState(
+            pose=jnp.append(position, yaw),
+            velocity=jnp.stack([self.start_forward, self.start_leftward, self.start_yaw_rate]).astype(jnp.float32),
+            target_arc=jnp.asarray(self.target_arc, jnp.float32),
+            steps=jnp.zeros((), jnp.int32),
+        )
+        return initial_state(car, self._observe(car))
+
+    def step(self, state: State, action: jax.Array) -> State:
+        """Drive for one control step while the target moves on."""
+        car: VehicleState = state.pipeline_state
+        action = jnp.clip(action, -1.0, 1.0) * self.action_high
+        shift, velocity = self.drive(car.velocity, action, *INTEGRATION[self.tyres])
+        yaw = car.pose[2] + shift[2]
+        speed = jnp.minimum(
+            self.target_max_speed, self.target_speed + self.target_acceleration * self.step_seconds * car.steps
+        )
+        car = VehicleState(
+            pose=jnp.append(car.pose[:2] + rotate(car.pose[2], shift[:2]), wrap(yaw)),
+            velocity=velocity.at[:2].set(jnp.clip(velocity[:2], -self.max_speed, self.max_speed)),
+            target_arc=car.target_arc + jnp.where(car.steps < self.target_steps, speed * self.step_seconds, 0.0),
+            steps=car.steps + 1,
+        )
+        return next_state(state, car, self._observe(car), self._reward(car), jnp.zeros((), bool))
+
+    def drive(
+        self, velocity: jax.Array, action: jax.Array, scheme: Scheme, substeps: int
+    ) -> tuple[jax.Array, jax.Array]:
+        """Integrate the equations of motion over one control step under a held action.
+
+        All happens in the frame at rest in which the car's pose is zero at the start: positions stay small, so that
+        32 bits lose nothing, and the velocities there are those that the state holds.
+
+        Args:
+          velocity: (3,) forward, leftward speed (m/s) and yaw rate (rad/s).
+          action: (2,) throttle (m/s^2) and steering (rad).
+          scheme: one of `midpoint`, `split_midpoint`, `runge_kutta`.
+          substeps: how many steps of the scheme.
+
+        Returns:
+          (3,) the change of pose in that frame, and (3,) the velocity at the end in the car's axes of then.
+        """
+        seconds = jnp.asarray(self.step_seconds / substeps, jnp.float32)
+        slope = functools.partial(self._slope, action[0], action[1], jnp.sin(action[1]), jnp.cos(action[1]))
+        start = jnp.concatenate([jnp.zeros(3), velocity])
+        end = jax.lax.fori_loop(0, substeps, lambda _, motion: scheme(slope, motion, seconds), start)
+        return end[:3], car_velocity(end)
+
+    def _slope(
+        self, throttle: jax.Array, steering: jax.Array, sine: jax.Array, cosine: jax.Array, motion: jax.Array
+    ) -> jax.Array:
+        """The time derivative of `motion`: (6,) pose and velocity in a frame at rest."""
+        velocity = car_velocity(motion)
+        forward, leftward, yaw_rate = velocity
+        ahead = self.front_share * self.wheelbase
+        behind = self.wheelbase - ahead
+        grip = 1000.0 if self.tyres == "road" else 1.0
+
+        divisor = jnp.where(jnp.abs(forward) < SLOWEST, jnp.where(forward < 0, -SLOWEST, SLOWEST), forward)
+        front = -grip * self.stiffness_front * jnp.arctan((leftward + ahead * yaw_rate) / divisor - steering)
+        rear = -grip * self.stiffness_rear * jnp.arctan((leftward - behind * yaw_rate) / divisor)
+        drag = self.aero_drag * forward**2 + self.rolling_drag * forward
+        force = jnp.stack(
+            [
+                self.mass * throttle - front * sine - drag,
+                front * cosine + rear,
+                ahead * front * cosine - behind * rear,
+            ]
+        )
+        acceleration = accelerate(self.mass, self.yaw_inertia, velocity, force)
+        return jnp.concatenate([motion[3:], rotate(motion[2], acceleration[:2]), acceleration[2:]])
+
+    def _target(self, car: VehicleState) -> jax.Array:
+        return path(car.target_arc, self.path_radius)[0]
+
+    def _observe(self, car: VehicleState) -> jax.Array:
+        yaw = car.pose[2]
+        front = car.pose[:2] + self.look_ahead * jnp.stack([jnp.cos(yaw), jnp.sin(yaw)])
+        return jnp.concatenate([self._target(car) - front, yaw[None], car.velocity])
+
+    def _reward(self, car: VehicleState) -> jax.Array:
+        position = car.pose[:2]
+        off_path = jnp.abs(position @ position - self.path_radius**2)
+        distance = jnp.linalg.norm(self._target(car) - position)
+        return -self.path_weight * off_path - self.distance_weight * distance
+
+
+@functools.cache
+def planar_body() -> tuple[mjx.Model, mjx.Data]:
+    """The MJX model of a body that slides and turns in the plane, and its data at rest."""
+    with jax.ensure_compile_time_eval():  # the first caller may be inside a trace, the cache outlives it
+        model = mujoco.MjModel.from_xml_string(BODY)
+        return mjx.put_model(model, impl="jax"), mjx.make_data(model, impl="jax")
+
+
+@jax.jit  # traced once for all stages
+def accelerate(mass: jax.Array, yaw_inertia: jax.Array, velocity: jax.Array, force: jax.Array) -> jax.Array:
+    """Ask MJX for the acceleration of the planar body.
+
+    The answer is the same in every frame at rest, so it is asked in the one that coincides with the car's axes: what
+    depends on the pose alone is then the same in every stage, and XLA computes it once (3 times faster).
+
+    Args:
+      mass: kg.
+      yaw_inertia: kg m^2.
+      velocity: (3,) m/s, m/s, rad/s in those axes.
+      force: (3,) N, N, N m in those axes.
+
+    Returns:
+      (3,) acceleration in that frame at rest, m/s^2, m/s^2, rad/s^2 (no rotating axes: no centrifugal terms).
+    """
+    model, data = planar_body()
+    model = model.replace(
+        body_mass=jnp.stack([jnp.zeros(()), jnp.asarray(mass, jnp.float32)]),
+        body_inertia=jnp.stack([jnp.zeros(3), jnp.full(3, yaw_inertia, jnp.float32)]),  # only the third is felt
+    )
+    return mjx.forward(model, data.replace(qvel=velocity, qfrc_applied=force)).qacc
+
+
+def midpoint(slope: Slope, motion: jax.Array, seconds: jax.Array) -> jax.Array:
+    """One step of the explicit midpoint rule."""
+    return motion + seconds * slope(motion + 0.5 * seconds * slope(motion))
+
+
+def split_midpoint(slope: Slope, motion: jax.Array, seconds: jax.Array) -> jax.Array:
+    """Two midpoint steps that meet where the forward speed crosses zero, or halfway where it does not.
+
+    The slip forces jump there. A step across the jump is first order whatever the rule; these two look only to their
+    own side of it.
+    """
+    first = slope(motion)
+    forward, rate = jax.jvp(lambda motion: car_velocity(motion)[0], (motion,), (first,))
+    until_zero = -forward / jnp.where(rate == 0, 1.0, rate)
+    part = jnp.where((until_zero > 0) & (until_zero < seconds), until_zero, 0.5 * seconds)
+    motion = motion + part * slope(motion + 0.5 * part * first)
+    return midpoint(slope, motion, seconds - part)
+
+
+def runge_kutta(slope: Slope, motion: jax.Array, seconds: jax.Array) -> jax.Array:
+    """One step of the classical fourth-order rule."""
+    one = slope(motion)
+    two = slope(motion + 0.5 * seconds * one)
+    three = slope(motion + 0.5 * seconds * two)
+    four = slope(motion + seconds * three)
+    return motion + seconds / 6 * (one + 2 * two + 2 * three + four)
+
+
+# The cheapest that stay within 2 cm and 2e-3 rad (published), 1 cm and 1e-3 rad (road) of the exact solution after 20 s
+# with a margin of three: benchmarks/results/vehicle_convergence.json.
+INTEGRATION: dict[str, tuple[Scheme, int]] = {"published": (split_midpoint, 2), "road": (runge_kutta, 5)}
+
+
+def rotate(angle: jax.Array, vector: jax.Array) -> jax.Array:
+    """A vector (2,) turned counter-clockwise by an angle in rad."""
+    sine, cosine = jnp.sin(angle), jnp.cos(angle)
+    return jnp.stack([cosine * vector[0] - sine * vector[1], sine * vector[0] + cosine * vector[1]])
+
+
+def car_velocity(motion: jax.Array) -> jax.Array:
+    """(3,) velocity in the car's axes from (6,) pose and velocity in a frame at rest."""
+    return jnp.concatenate([rotate(-motion[2], motion[3:5]), motion[5:]])
+
+
+def wrap(angle: jax.Array) -> jax.Array:
+    """An angle in rad brought to [-pi, pi]."""
+    return angle - 2 * jnp.pi * jnp.round(angle / (2 * jnp.pi))
+
+
+def _unit_path() -> tuple[np.ndarray, float]:
+    """Coefficients (4, 8, 2) and knot distance of a natural cubic spline through the corners of a regular octagon."""
+    corners = -np.pi / 4 - 2 * np.pi * np.arange(9) / 8
+    chord = 2 * np.sin(np.pi / 8)
+    spline = CubicSpline(chord * np.arange(9), np.stack([np.cos(corners), np.sin(corners)], 1), bc_type="natural")
+    return spline.c.astype(np.float32), float(chord)
+
+
+COEFFICIENTS, CHORD = _unit_path()
+
+
+def path(arc: Any, radius: Any) -> tuple[jax.Array, jax.Array]:
+    """The path that the car should follow: clockwise around the origin, from -45 degrees.
+
+    Args:
+      arc: distance along the path, by chords, in m.
+      radius: of the circle, in m.
+
+    Returns:
+      (2,) the position in m and (2,) its derivative by `arc`.
+    """
+    arc = jnp.asarray(arc, jnp.float32) / radius
+    piece = jnp.clip(jnp.floor(arc / CHORD), 0, 7).astype(jnp.int32)
+    t = arc - CHORD * piece
+    a, b, c, d = jnp.asarray(COEFFICIENTS)[:, piece]
+    return radius * (((a * t + b) * t + c) * t + d), (3 * a * t + 2 * b) * t + c
