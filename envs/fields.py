@@ -19,6 +19,10 @@ import flax.struct
 import numpy as np
 
 
+class InvalidSetting(ValueError):
+    """A user's mistake: one line that names the field, the value and what is allowed."""
+
+
 def setting(
     default: Any,
     help: str,  # noqa: A002 - the word that argparse, tyro and click use
@@ -96,7 +100,7 @@ class Setting:
                 return tuple(int(part) for part in parts)
         elif self._fits(value, self.type):
             return self.type(value)
-        raise ValueError(f"{where}{self.name} = {show(value)}: must be {self.allowed}")
+        raise InvalidSetting(f"{where}{self.name} = {show(value)}: must be {self.allowed}")
 
     def parse(self, text: str, where: str = "") -> Any:
         """Read a value from the command line; raises as `check` does."""
@@ -111,7 +115,7 @@ class Setting:
             else:
                 value = self.type(word)
         except (ValueError, KeyError):
-            raise ValueError(f"{where}{self.name} = {show(text)}: must be {self.allowed}") from None
+            raise InvalidSetting(f"{where}{self.name} = {show(text)}: must be {self.allowed}") from None
         return self.check(value, where)
 
     def _fits(self, value: Any, kind: type) -> bool:
@@ -172,12 +176,12 @@ def _read(field: dataclasses.Field, hint: Any) -> Setting:
     )
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
+def unknown(what: str, name: str, known: Iterable[str]) -> InvalidSetting:
     """The error for a name that does not exist: `what` was given, what was perhaps meant, what there is."""
     known = list(known)
     close = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return ValueError(f"{what} is unknown; {hint}allowed: {', '.join(known)}")
+    return InvalidSetting(f"{what} is unknown; {hint}allowed: {', '.join(known)}")
 
 
 def checked(cls: type, values: Mapping[str, Any], where: str = "") -> dict[str, Any]:

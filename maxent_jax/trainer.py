@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import State, for_training
+from envs.fields import InvalidSetting
 from maxent_jax import replay
 from maxent_jax.agents.base import METRICS, Agent, Metrics, OffPolicyAgent, OnPolicyAgent, Rollout, Transition
 
@@ -107,7 +108,7 @@ def schedule(agent: Agent, steps: int, envs: int = 1, evaluations: int = 20) -> 
     """
     if isinstance(agent, OnPolicyAgent):
         if agent.rollout_steps % envs:
-            raise ValueError(f"envs = {envs}: must divide agent.rollout_steps, which is {agent.rollout_steps}")
+            raise InvalidSetting(f"envs = {envs}: must divide agent.rollout_steps, which is {agent.rollout_steps}")
         prefill, per_iteration, updates = 0, agent.rollout_steps // envs, 1
     else:
         assert isinstance(agent, OffPolicyAgent), "an agent is an OffPolicyAgent or an OnPolicyAgent"
@@ -115,7 +116,7 @@ def schedule(agent: Agent, steps: int, envs: int = 1, evaluations: int = 20) -> 
         per_iteration, updates = ratio.denominator, ratio.numerator
         prefill = math.ceil(agent.prefill_steps / envs)
         if agent.buffer_size < envs:
-            raise ValueError(f"envs = {envs}: must be <= agent.buffer_size, which is {agent.buffer_size}")
+            raise InvalidSetting(f"envs = {envs}: must be <= agent.buffer_size, which is {agent.buffer_size}")
     iterations = math.ceil(steps / (envs * per_iteration))
     per_chunk = math.ceil(iterations / min(evaluations, iterations))
     chunks = math.ceil(iterations / per_chunk)

@@ -68,9 +68,13 @@ class SACAdaEnt(SAC):
         """How alike the landscapes are at each observation: (batch, o) -> (batch,)."""
         repeated = jnp.broadcast_to(obs[:, None], (len(obs), self.n_samples, obs.shape[-1]))
         actions = self.act(state, repeated, key)
-        soft_q = self.min_q(state.critic.params, repeated, actions)
-        plain_q = self.min_q(state.plain_critic.params, repeated, actions)
-        return jax.lax.stop_gradient(landscape.similarity(soft_q, plain_q))
+        q = self.q_landscapes(state, repeated, actions)
+        return jax.lax.stop_gradient(landscape.similarity(q["soft"], q["plain"]))
+
+    def q_landscapes(self, state: AdaEntState, obs: jax.Array, action: jax.Array) -> dict[str, jax.Array]:
+        """The smaller of the soft twins, and of the plain ones."""
+        plain_q = self.min_q(state.plain_critic.params, obs, action)
+        return super().q_landscapes(state, obs, action) | {"plain": plain_q}
 
     def update_targets(self, state: AdaEntState) -> AdaEntState:
         """Let both pairs of slow critics follow."""

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import EnvSpec
-from envs.fields import setting
+from envs.fields import InvalidSetting, setting
 
 Metrics = dict[str, jax.Array]
 
@@ -101,6 +101,15 @@ class Agent(abc.ABC):
     def update(self, state: Any, batch: Any, key: jax.Array) -> tuple[Any, Metrics]:
         """Learn from one batch."""
 
+    @abc.abstractmethod
+    def log_prob(self, state: Any, obs: jax.Array, action: jax.Array) -> jax.Array:
+        """Log-density (...) of the policy at actions (..., a), for figures and checks."""
+
+    def q_landscapes(self, state: Any, obs: jax.Array, action: jax.Array) -> dict[str, jax.Array]:
+        """The learned values (...) over actions (..., a), by name: `soft`, `plain`; empty for an agent without a Q."""
+        del state, obs, action
+        return {}
+
     @property
     @abc.abstractmethod
     def gradient_steps(self) -> int:
@@ -139,7 +148,7 @@ class OffPolicyAgent(Agent):
     def validate(self) -> None:
         """Refuse a batch larger than the buffer."""
         if self.batch_size > self.buffer_size:
-            raise ValueError(
+            raise InvalidSetting(
                 f"agent.batch_size = {self.batch_size}: must be <= buffer_size, which is {self.buffer_size}"
             )
 

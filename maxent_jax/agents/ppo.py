@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import EnvSpec
-from envs.fields import setting
+from envs.fields import InvalidSetting, setting
 from maxent_jax import distributions, networks, normalisation
 from maxent_jax.agents.base import Metrics, OnPolicyAgent, Rollout
 from maxent_jax.networks import Params
@@ -99,7 +99,7 @@ class PPO(OnPolicyAgent):
     def validate(self) -> None:
         """Refuse batches that do not tile the rollout."""
         if self.rollout_steps % self.batch_size:
-            raise ValueError(
+            raise InvalidSetting(
                 f"agent.batch_size = {self.batch_size}: must divide rollout_steps, which is {self.rollout_steps}"
             )
 
@@ -119,6 +119,11 @@ class PPO(OnPolicyAgent):
         """The mean, or a draw; not clipped."""
         mean, log_std = self.policy(state.params["actor"], self.normalise(state, obs))
         return mean if deterministic else distributions.normal_sample(mean, log_std, key)
+
+    def log_prob(self, state: PPOState, obs: jax.Array, action: jax.Array) -> jax.Array:
+        """Log-density of the normal."""
+        mean, log_std = self.policy(state.params["actor"], self.normalise(state, obs))
+        return distributions.normal_log_prob(action, mean, log_std)
 
     def update(self, state: PPOState, batch: Rollout, key: jax.Array) -> tuple[PPOState, Metrics]:
         """`passes` passes over the rollout in shuffled batches."""

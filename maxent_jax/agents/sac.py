@@ -83,6 +83,15 @@ class SAC(OffPolicyAgent):
         mean, log_std = self.policy(state.actor.params, obs)
         return jnp.tanh(mean if deterministic else distributions.normal_sample(mean, log_std, key))
 
+    def log_prob(self, state: SACState, obs: jax.Array, action: jax.Array) -> jax.Array:
+        """Log-density of the squashed normal; actions strictly inside (-1, 1)."""
+        mean, log_std = self.policy(state.actor.params, obs)
+        return distributions.tanh_log_prob(jnp.arctanh(action), mean, log_std)
+
+    def q_landscapes(self, state: SACState, obs: jax.Array, action: jax.Array) -> dict[str, jax.Array]:
+        """The smaller of the soft twins."""
+        return {"soft": self.min_q(state.critic.params, obs, action)}
+
     def update(self, state: S, batch: Transition, key: jax.Array) -> tuple[S, Metrics]:
         """Critics, then actor, then temperature, then targets."""
         next_key, actor_key = jax.random.split(key)

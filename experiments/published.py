@@ -1,0 +1,119 @@
+"""The published hyper-parameters, one row per agent and task, and the presets that shrink them.
+
+Every row follows the published code of "When Maximum Entropy Misleads Policy Optimization" (ICML 2025). Rows marked
+`ours` are for tasks that it does not have. What the published code shares between tasks is the agents' own defaults.
+"""
+
+import dataclasses
+import math
+
+from envs import fields
+from maxent_jax.agents import AGENTS, PPO, SAC, Agent, SACAdaEnt, agent_class
+
+PRESETS = ("paper", "cpu", "quick")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """How an agent is run on a task: its fields, environment steps a run, and environments in parallel."""
+
+    agent: Agent
+    steps: int
+    envs: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Shrink:
+    """What a preset replaces in a published row; PPO keeps its batch, and `None` keeps what is published."""
+
+    steps: int
+    hidden: tuple[int, ...] | None = None
+    batch_size: int | None = None
+    prefill_steps: int | None = None
+    n_samples: int | None = None
+
+
+SAC_ROWS = {
+    "toy": Row(SAC(hidden=(32, 32), lr=1e-3, alpha=1.0, alpha_lr=1e-3), steps=100_000),
+    "vehicle": Row(SAC(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=10_000), steps=2_000_000),
+    "pendulum": Row(SAC(hidden=(64, 64), lr=1e-3, auto_alpha=True, alpha_lr=1e-3, prefill_steps=100), steps=10_000),
+}
+"""Pendulum is ours: Stable-Baselines3's usual values."""
+
+ADAENT_ROWS = {
+    "toy": Row(SACAdaEnt(hidden=(32, 32), lr=1e-3, alpha=1.0, alpha_lr=1e-4, threshold=0.9), steps=100_000),
+    "vehicle": Row(
+        SACAdaEnt(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=10_000, threshold=0.8), steps=2_000_000
+    ),
+    "pendulum": Row(
+        SACAdaEnt(hidden=(64, 64), lr=1e-3, auto_alpha=True, alpha_lr=1e-3, prefill_steps=100, n_samples=16),
+        steps=10_000,
+    ),
+}
+
+PPO_ROWS = {
+    "toy": Row(PPO(hidden=(64, 64), lr=1e-5, value_coef=0.25, state_dependent_std=True), steps=100_000),
+    "vehicle": Row(
+        PPO(hidden=(256, 256), value_coef=0.25, init_std=math.exp(-1.0), init_units="environment"), steps=2_000_000
+    ),
+    "pendulum": Row(
+        PPO(
+            lr=1e-3,
+            gamma=0.9,
+            adam_eps=1e-5,
+            rollout_steps=4096,
+            normalise_advantages=True,
+            recompute_advantages=False,
+            init_units="environment",
+        ),
+        steps=100_000,
+        envs=4,
+    ),
+}
+
+ROWS = {"sac": SAC_ROWS, "sac_adaent": ADAENT_ROWS, "ppo": PPO_ROWS}
+
+SHRINKS = {
+    ("cpu", "toy"): Shrink(steps=20_000),
+    ("quick", "toy"): Shrink(steps=10_000, batch_size=64, n_samples=16),
+    ("cpu", "vehicle"): Shrink(steps=200_000, hidden=(64, 64), n_samples=16),
+    ("quick", "vehicle"): Shrink(steps=20_000, hidden=(64, 64), batch_size=64, prefill_steps=1_000, n_samples=16),
+}
+ANY_TASK = {
+    "cpu": Shrink(steps=200_000, hidden=(64, 64), n_samples=16),
+    "quick": Shrink(steps=10_000, hidden=(64, 64), batch_size=64, prefill_steps=500, n_samples=16),
+}
+
+
+def row(agent: str, env: str, preset: str = "paper") -> Row:
+    """How an agent is run on a task.
+
+    Args:
+      agent: a registered agent.
+      env: a task's name; an unlisted one gets the agent's defaults and a million steps.
+      preset: `paper` is the published table; `cpu` and `quick` replace steps, nets, batch, prefill and samples.
+
+    Returns:
+      The row.
+
+    Raises:
+      InvalidSetting: no such agent or preset.
+    """
+    if preset not in PRESETS:
+        raise fields.unknown(f"preset {preset!r}", preset, PRESETS)
+    published = ROWS.get(agent, {}).get(env) or Row(agent_class(agent)(), steps=1_000_000)
+    if preset == "paper":
+        return published
+    shrink = SHRINKS.get((preset, env), ANY_TASK[preset])
+    known = fields.settings(type(published.agent))
+    replaced = {
+        name: value
+        for name, value in dataclasses.asdict(shrink).items()
+        if value is not None and name in known and not (name == "batch_size" and agent == "ppo")
+    }
+    return dataclasses.replace(
+        published, agent=dataclasses.replace(published.agent, **replaced), steps=min(shrink.steps, published.steps)
+    )
+
+
+assert set(ROWS) == set(AGENTS), "every agent has a table"

@@ -1,0 +1,344 @@
+"""`train` and `sweep`: check, compile, train, write, read back. The command line calls these same functions.
+
+With `cli.py` the only module that may look into every room: it finds tasks and published settings by name.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import envs as tasks
+from envs import fields
+from envs.fields import InvalidSetting
+from maxent_jax import interrupts, plots, runs, sweep as sweeps
+from maxent_jax.agents import Agent, agent_class, agent_name
+from maxent_jax.progress import Reporter
+from maxent_jax.runs import Result
+from maxent_jax.sweep import Program, Sweep
+
+Values = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Training that was asked for and checked; nothing is compiled or written yet.
+
+    Attributes:
+      agent: the agent with its plain fields; the grid's are in `sweep`.
+      env: the bare task, likewise.
+      sweep: the programs.
+      out: the run directory to be.
+      config: `config.json` to be.
+      held: bytes that the largest program holds on the device.
+      differences: what differs from the published settings, in words.
+    """
+
+    agent: Agent
+    env: Any
+    sweep: Sweep
+    out: Path
+    config: dict[str, Any]
+    held: int
+    differences: list[str]
+
+
+def train(
+    agent: str | Agent,
+    env: Any,
+    *,
+    seeds: int | Sequence[int] = 1,
+    steps: int | None = None,
+    envs: int | None = None,
+    evaluations: int = 20,
+    preset: str = "paper",
+    agent_fields: Values | None = None,
+    env_fields: Values | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    out: str | Path | None = None,
+    console: Console | None = None,
+) -> Result:
+    """Train an agent on a task with many seeds at once.
+
+    Args:
+      agent: a registered name, which takes the published settings of the preset, or an agent as it is.
+      env: a task's name, or a bare task.
+      seeds: how many (0, 1, ...), or which.
+      steps: environment steps a run, after the agent's random prefill; None: the preset's.
+      envs: environments a run steps in parallel; None: the preset's.
+      evaluations: how many times to evaluate, evenly spread; each ends a chunk.
+      preset: `paper` (published), `cpu` or `quick`; only for an agent that is given by name.
+      agent_fields: fields of the agent that differ from the preset.
+      env_fields: fields of the task that differ from their defaults.
+      grid: see `sweep`.
+      out: the run directory to make; None: `runs/AGENT-ENV-NUMBER`.
+      console: where progress goes; None: silent.
+
+    Returns:
+      What the run directory holds.
+
+    Raises:
+      InvalidSetting: (a ValueError) one line that names the field, the value and what is allowed; nothing is written.
+      Interrupted: after Ctrl-C; what ran is written.
+    """
+    job = prepare(
+        agent,
+        env,
+        seeds=seeds,
+        steps=steps,
+        envs=envs,
+        evaluations=evaluations,
+        preset=preset,
+        agent_fields=agent_fields,
+        env_fields=env_fields,
+        grid=grid,
+        out=out,
+    )
+    return execute(job, console)
+
+
+def sweep(agent: str | Agent, env: Any, grid: Mapping[str, Sequence[Any]], **options: Any) -> Result:
+    """Train every combination of a grid, each with all seeds.
+
+    Args:
+      agent: as in `train`.
+      env: as in `train`.
+      grid: values by field; a bare name is the agent's field, `env.` leads the task's. Leaf fields share one compiled
+        program; every combination of static fields is a program of its own, run in turn.
+      **options: as in `train`.
+
+    Returns:
+      What the run directory holds, one configuration per combination.
+
+    Raises:
+      InvalidSetting: as in `train`; also a grid without values.
+      Interrupted: as in `train`.
+    """
+    if not grid:
+        raise InvalidSetting("grid = {}: must name at least one field with its values")
+    return train(agent, env, grid=grid, **options)
+
+
+def prepare(
+    agent: str | Agent,
+    env: Any,
+    *,
+    seeds: int | Sequence[int] = 1,
+    steps: int | None = None,
+    envs: int | None = None,
+    evaluations: int = 20,
+    preset: str = "paper",
+    agent_fields: Values | None = None,
+    env_fields: Values | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    out: str | Path | None = None,
+) -> Job:
+    """Check everything that `train` was asked for; the arguments and errors are the same. Writes nothing."""
+    from experiments import published  # here, because that table is made of our agents
+
+    task = _task(env, env_fields or {})
+    task_name = next((name for name in tasks.names() if type(task) is tasks.task(name)), type(task).__name__)
+    given = dict(agent_fields or {})
+    if isinstance(agent, str):
+        agent_class(agent)
+        row = published.row(agent, task_name, preset)
+        reference = published.row(agent, task_name)
+    else:
+        row = reference = published.Row(agent, steps=0)
+    base = _build_agent(row.agent, given)
+    count = _whole("steps", row.steps if steps is None else steps, high=2**31 - 1)
+    parallel = _whole("envs", row.envs if envs is None else envs, high=2**20)
+    chunks = _whole("evaluations", evaluations, high=100_000)
+    named = _seeds(seeds)
+    checked_grid = _grid(base, task, grid or {})
+    expanded = sweeps.expand(base, task, named, checked_grid, count, parallel, chunks)
+    total = max(program.schedule.total_steps for program in expanded.programs)
+    if total >= 2**31:
+        raise InvalidSetting(f"steps = {count}: with prefill and whole chunks {total}; must stay below 2147483648")
+    held = sweeps.check_memory(expanded)
+
+    name = agent_name(base)
+    path = Path(out) if out is not None else runs.free_name(Path("runs"), f"{name}-{task_name}")
+    runs.check_out(path, _bytes_to_write(expanded))
+    given_env = {f"env.{key}": value for key, value in (env_fields or {}).items()}
+    config = {
+        "schema": runs.SCHEMA,
+        "agent": name,
+        "env": task_name,
+        "agent_fields": fields.plain_values(base),
+        "env_fields": fields.plain_values(task),
+        "grid": {key: list(values) for key, values in checked_grid.items()},
+        "seeds": list(named),
+        "steps": count,
+        "envs": parallel,
+        "evaluations": chunks,
+        "preset": preset if isinstance(agent, str) else None,
+        "configurations": [
+            {"grid": dict(values), "overrides": fields.checked(type(base), given) | given_env | dict(values)}
+            for values in expanded.configurations
+        ],
+        "runs": sorted(
+            (
+                dataclasses.asdict(info) | {"program": index}
+                for index, program in enumerate(expanded.programs)
+                for info in program.runs
+            ),
+            key=lambda entry: entry["run"],
+        ),
+        "versions": runs.versions(),
+        "device": runs.device(),
+        "command": sys.argv,
+    }
+    differences = _differences(reference, base, count, parallel) if isinstance(agent, str) else []
+    return Job(base, task, expanded, path, config, held, differences)
+
+
+def execute(job: Job, console: Console | None = None) -> Result:
+    """Train what `prepare` checked.
+
+    Args:
+      job: the checked request.
+      console: where progress goes; None: silent.
+
+    Returns:
+      What the run directory holds.
+
+    Raises:
+      Interrupted: after Ctrl-C; what ran is written.
+    """
+    programs = job.sweep.programs
+    steps = sum(program.schedule.total_steps * len(program.runs) for program in programs)
+    job.out.mkdir(parents=True, exist_ok=True)
+    (job.out / "figures").mkdir()
+    runs.write_json(job.out / "config.json", job.config)
+    reporter = Reporter(console, steps)
+    _announce(job, reporter)
+    elapsed = 0.0
+    finished = False
+    try:
+        with (
+            open(job.out / "metrics.jsonl", "w") as log,
+            interrupts.watch(lambda: reporter.say("ending after the chunk in flight; Ctrl-C again ends at once")) as watch,
+        ):
+            for index, program in enumerate(programs):
+                elapsed = _run_program(job, index, program, log, watch, reporter, elapsed)
+                if watch.asked:
+                    break
+            finished = not watch.asked
+    finally:
+        reporter.close()
+    result = runs.load(job.out, job.agent, job.env)
+    runs.write_json(job.out / "summary.json", result.summary | {"complete": finished})
+    plots.curves([result], job.out / "figures" / "curves.png")
+    plots.landscape(result, job.out / "figures" / "landscape.png")
+    reporter.say(f"{job.out}: {'done' if finished else 'interrupted; what ran is written'}, {elapsed:.1f} s")
+    if not finished:
+        raise interrupts.Interrupted(result)
+    return result
+
+
+def _run_program(
+    job: Job, index: int, program: Program, log: Any, watch: interrupts.Watch, reporter: Reporter, elapsed: float
+) -> float:
+    """Compile and train one program; returns the seconds spent since the job began."""
+    chunks = watch.wait_for(lambda: sweeps.Compiled(program)).chunks()
+    state = None
+    while not (watch.asked and state is not None):
+        chunk = watch.wait_for(lambda: next(chunks, None))
+        if chunk is None:
+            break
+        elapsed += chunk.seconds
+        for line in runs.metric_lines(program, chunk, elapsed):
+            log.write(runs.to_line(line))
+        log.flush()
+        reporter.chunk(program, chunk)
+        state = chunk.state
+    runs.save_agents(job.out, index, state)
+    reporter.program_done(program)
+    return elapsed
+
+
+def _announce(job: Job, reporter: Reporter) -> None:
+    reporter.say(f"{job.out}: {job.config['agent']} on {job.config['env']}, device {job.config['device']}")
+    if len(job.sweep.programs) > 1:
+        sizes = {len(program.runs) for program in job.sweep.programs}
+        each = " or ".join(str(size) for size in sorted(sizes))
+        reporter.say(f"  {len(job.sweep.programs)} programs x {each} runs, in turn")
+    plan = job.sweep.programs[0].schedule
+    buffers = f", {plan.capacity:,} transitions a run" if plan.capacity else ""
+    reporter.say(f"  holds {sweeps.gigabytes(job.held)}: {len(job.sweep.programs[0].runs)} runs{buffers}")
+    if plan.total_steps - plan.envs * plan.prefill != job.config["steps"]:
+        reporter.say(f"  steps a run: {plan.total_steps - plan.envs * plan.prefill:,}, rounded up to whole chunks")
+    for line in job.differences:
+        reporter.say(f"  not as published: {line}")
+
+
+def _task(env: Any, values: Values) -> Any:
+    if isinstance(env, str):
+        return tasks.make(env, **values)
+    if not isinstance(env, tasks.Task):
+        raise InvalidSetting(f"env = {fields.show(env)}: must be a task's name or an envs.Task")
+    return fields.build(type(env), fields.plain_values(env) | dict(values), where="env.")
+
+
+def _build_agent(agent: Agent, values: Values) -> Agent:
+    fields.checked(type(agent), values, where="agent.")
+    built = fields.build(type(agent), fields.plain_values(agent) | dict(values), where="agent.")
+    built.validate()
+    return built
+
+
+def _whole(name: str, value: Any, high: int) -> int:
+    return fields.Setting(name, int, False, None, "", True, low=1, high=high).check(value)
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        return tuple(range(_whole("seeds", seeds, high=1_000_000)))
+    rule = "must be different whole numbers from 0 to 4294967295, or how many"
+    try:
+        named = tuple(int(seed) for seed in seeds)  # pyright: ignore[reportGeneralTypeIssues]
+        fine = named and len(set(named)) == len(named) and all(0 <= seed < 2**32 for seed in named)
+    except (TypeError, ValueError):
+        named, fine = (), False
+    if not fine or any(a != b for a, b in zip(named, seeds, strict=True)):  # pyright: ignore[reportArgumentType]
+        raise InvalidSetting(f"seeds = {fields.show(seeds)}: {rule}")
+    return named
+
+
+def _grid(agent: Agent, env: Any, grid: Mapping[str, Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
+    """A grid with every name and value checked."""
+    known = {**fields.settings(type(agent))} | {
+        f"env.{name}": field for name, field in fields.settings(type(env)).items()
+    }
+    checked = {}
+    for name, values in grid.items():
+        if name not in known:
+            raise fields.unknown(f"grid field {name!r}", name, known)
+        if isinstance(values, (str, bytes)) or not hasattr(values, "__len__") or not len(values):
+            raise InvalidSetting(f"grid {name} = {fields.show(values)}: must be a list of values, at least one")
+        where = "grid env." if name.startswith("env.") else "grid "
+        column = tuple(known[name].check(value, where) for value in values)
+        if len(set(column)) != len(column):
+            raise InvalidSetting(f"grid {name} = {fields.show(list(values))}: must be different values")
+        checked[name] = column
+    return checked
+
+
+def _bytes_to_write(expanded: Sweep) -> int:
+    """About what a run directory will hold: agents, metrics, figures."""
+    agents = 3 * sum(sweeps.agent_bytes(program) for program in expanded.programs)
+    lines = sum(len(program.runs) * (program.schedule.chunks + 1) for program in expanded.programs)
+    return agents + 1000 * lines + 2_000_000
+
+
+def _differences(reference: Any, agent: Agent, steps: int, envs: int) -> list[str]:
+    """What differs from the published row, in words."""
+    published = fields.plain_values(fields.build(type(reference.agent), fields.plain_values(reference.agent)))
+    published |= {"steps": reference.steps, "envs": reference.envs}
+    chosen = fields.plain_values(agent) | {"steps": steps, "envs": envs}
+    changed = [f"{key} {chosen[key]} ({published[key]})" for key in chosen if chosen[key] != published[key]]
+    return [", ".join(changed)] if changed else []

@@ -1,0 +1,166 @@
+"""Figures of any run: learning curves with intervals, and the landscapes where they disagree."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from maxent_jax import rollout, stats
+from maxent_jax.runs import Result
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
+"""Okabe and Ito's colours, told apart with any eyes."""
+Q_COLOURS = {"soft": COLOURS[0], "plain": COLOURS[1]}
+SHOWN_STATES = 3
+SHOWN_ACTIONS = 4
+
+
+def figure(rows: int, columns: int, width: float = 5.0, height: float = 3.4) -> tuple[Figure, np.ndarray]:
+    """A figure without pyplot's global state, and its (rows, columns) axes."""
+    drawn = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = drawn.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        ax.spines[["top", "right"]].set_visible(False)
+    return drawn, axes
+
+
+def save(drawn: Figure, path: Path) -> None:
+    """As PNG, small enough to commit."""
+    with matplotlib.rc_context({"savefig.dpi": 110}):
+        drawn.savefig(path)
+
+
+def label(result: Result, configuration: int) -> str:
+    """An agent and what is special about it."""
+    values = ", ".join(f"{name} {value}" for name, value in result.configurations[configuration].items())
+    return result.config["agent"] + (f" ({values})" if values else "")
+
+
+def draw_curves(ax: Axes, results: Sequence[Result], column: str = "return_deterministic") -> None:
+    """Mean over seeds with its 95 % interval, every seed thin behind."""
+    colours = iter(COLOURS * 10)
+    for result in results:
+        for index in range(len(result.agents)):
+            rows = result.rows(index)
+            steps, values = result.metrics["env_steps"][rows], result.metrics[column][rows]
+            known = np.isfinite(values).any(axis=0)
+            if not known.any():
+                continue
+            colour, x = next(colours), np.nanmax(steps, axis=0, where=np.isfinite(steps), initial=0)[known]
+            mean, low, high = stats.bands(values[:, known])
+            for value in values[:, known]:
+                ax.plot(x, value, color=colour, linewidth=0.6, alpha=0.25)
+            ax.plot(x, mean, color=colour, linewidth=1.8, label=f"{label(result, index)}, {len(rows)} seeds")
+            ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    ax.set_xlabel("environment steps")
+    ax.set_ylabel("return, " + ("mean action" if column == "return_deterministic" else "sampled actions"))
+
+
+def draw_lines(ax: Axes, lines: Mapping[str, float]) -> None:
+    """Horizontal yardsticks."""
+    for (name, value), style in zip(lines.items(), (":", "--", "-.", "-") * 5, strict=False):
+        ax.axhline(value, color="#555555", linestyle=style, linewidth=1, label=f"{name}: {value:,.4g}")
+
+
+def curves(results: Sequence[Result], path: Path, lines: Mapping[str, float] | None = None, caption: str = "") -> None:
+    """Learning curves by the mean action and by draws, beside each other.
+
+    Args:
+      results: runs on one task.
+      path: the PNG to write.
+      lines: yardsticks by name.
+      caption: what the reader must know: budget, what it does not show.
+    """
+    drawn, axes = figure(1, 2, width=6.0, height=4.2)
+    for ax, column in zip(axes[0], ("return_deterministic", "return_stochastic"), strict=True):
+        draw_curves(ax, results, column)
+        draw_lines(ax, lines or {})
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    if handles:
+        drawn.legend(handles, names, loc="outside upper center", ncols=2, frameon=False, fontsize=9)
+    note = "thin: every seed; bold: mean; band: 95 % bootstrap interval of the mean"
+    drawn.supxlabel(f"{results[0].config['env']}. {caption + ' ' if caption else ''}{note}.", fontsize=8, wrap=True)
+    save(drawn, path)
+
+
+def draw_slice(ax: Axes, cut: rollout.Slice) -> None:
+    """Learned landscapes over one action dimension, the policy's density behind them."""
+    for name, values in cut.q.items():
+        ax.plot(cut.action, values, color=Q_COLOURS[name], label=f"learned {name} Q")
+    shade = ax.twinx()
+    shade.fill_between(cut.action, cut.density, color="#999999", alpha=0.3, linewidth=0, label="policy density")
+    shade.set_ylim(0, 1.6 * max(float(cut.density.max()), 1e-6))
+    shade.set_yticks([])
+    shade.spines[["top", "right"]].set_visible(False)
+    ax.set_zorder(shade.get_zorder() + 1)
+    ax.patch.set_visible(False)
+    ax.axvline(cut.mean, color="#555555", linestyle=":", linewidth=1, label="policy mean")
+
+
+def landscape(result: Result, path: Path, run: int = 0) -> None:
+    """The landscapes along one episode of a run: where they disagree most, or, with one landscape, at even times.
+
+    Args:
+      result: the run directory.
+      path: the PNG to write.
+      run: whose policy.
+    """
+    info = result.runs[run]
+    agent, env = result.agents[info.configuration], result.envs[info.configuration]
+    state = result.agent_state(run)
+    seen = rollout.episode(agent, env, state, jax.random.key(info.seed))
+    states = _worth_showing(seen)
+    dimensions = min(env.action_size, SHOWN_ACTIONS)
+    drawn, axes = figure(1 + len(states), dimensions, width=max(4.0, 7.0 / dimensions), height=2.6)
+    _draw_episode(axes[0, 0], seen, getattr(agent, "threshold", None), states)
+    for ax in axes[0, 1:]:
+        ax.axis("off")
+    for row, step in zip(axes[1:], states, strict=True):
+        for dimension, ax in enumerate(row):
+            draw_slice(ax, rollout.action_slice(agent, state, seen.obs[step], dimension))
+            about = "" if seen.similarity is None else f", similarity {seen.similarity[step]:.2f}"
+            ax.set_title(f"step {step}{about}", fontsize=9)
+            ax.set_xlabel(f"action {dimension}")
+    handles, names = axes[1, 0].get_legend_handles_labels()
+    drawn.legend(handles, names, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    missing = {
+        0: " The agent learns no Q: only its policy is drawn.",
+        1: " The agent has no plain critics: no comparison is drawn.",
+    }.get(len(agent.q_landscapes(state, seen.obs[:1], seen.action[:1])), "")
+    drawn.supxlabel(
+        f"{label(result, info.configuration)} on {result.config['env']}, seed {info.seed}: "
+        f"one episode by the mean action, return {seen.reward.sum():,.4g}.{missing}",
+        fontsize=8,
+        wrap=True,
+    )
+    save(drawn, path)
+
+
+def _worth_showing(seen: rollout.Episode) -> list[int]:
+    count = min(SHOWN_STATES, len(seen.obs))
+    if seen.similarity is not None:
+        return sorted(int(step) for step in np.argsort(seen.similarity, kind="stable")[:count])
+    return [int(step) for step in np.linspace(0, len(seen.obs) - 1, count).round()]
+
+
+def _draw_episode(ax: Axes, seen: rollout.Episode, threshold: Any, states: Sequence[int]) -> None:
+    steps = np.arange(len(seen.reward))
+    ax.set_xlabel("step of the episode")
+    for step in states:
+        ax.axvline(step, color="#bbbbbb", linewidth=0.8, zorder=0)
+    if seen.similarity is None:
+        ax.plot(steps, seen.reward, color=COLOURS[2], marker="." if len(steps) < 5 else None)
+        ax.set_ylabel("reward")
+        return
+    ax.plot(steps, seen.similarity, color=COLOURS[2], marker="." if len(steps) < 5 else None)
+    ax.set_ylabel("similarity")
+    ax.set_ylim(-0.02, 1.05)
+    if threshold is not None:
+        ax.axhline(float(threshold), color="#555555", linestyle="--", linewidth=1)
+        switched = seen.similarity < float(threshold)
+        ax.set_title(f"switched below {float(threshold):g}: {switched.mean():.0%} of this episode", fontsize=9)

@@ -1,0 +1,66 @@
+"""What a user sees while training runs: a live line in a terminal, plain lines elsewhere, nothing where silent."""
+
+import time
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from maxent_jax.sweep import Chunk, Program
+
+
+class Reporter:
+    """Follows the programs of a sweep."""
+
+    def __init__(self, console: Console | None, total_steps: int):
+        """`console=None` is silent; `total_steps` counts the steps of all runs of all programs."""
+        self._console = console
+        self._total, self._done, self._before = total_steps, 0, 0
+        self._began = time.perf_counter()
+        self._bar: Progress | None = None
+        if console is not None and console.is_terminal:
+            columns = (
+                TextColumn("{task.fields[steps]}"),
+                BarColumn(),
+                TextColumn("{task.fields[speed]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[returns]}"),
+            )
+            self._bar = Progress(*columns, console=console)
+            self._task = self._bar.add_task("", total=total_steps, steps="compiling", speed="", returns="")
+            self._bar.start()
+
+    def say(self, line: str) -> None:
+        """One line that stays."""
+        if self._console is not None:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def chunk(self, program: Program, chunk: Chunk) -> None:
+        """Show where training is, how fast, and how well the policy does."""
+        if self._console is None:
+            return
+        here = chunk.env_steps * len(program.runs)
+        steps = f"{self._done + here:,} of {self._total:,} steps"
+        speed = f"{(here - self._before) / chunk.seconds:,.0f} steps/s"
+        self._before = here
+        values = chunk.metrics["return_deterministic"]
+        returns = f"return {np.mean(values):.4g} ({np.min(values):.4g} to {np.max(values):.4g})"
+        if self._bar is not None:
+            done = self._done + here
+            self._bar.update(self._task, completed=done, steps=steps, speed=speed, returns=returns)
+            return
+        share = (self._done + here) / self._total
+        elapsed = time.perf_counter() - self._began
+        left = f"{elapsed * (1 - share) / share:,.0f} s left" if share else "compiled"
+        self.say(f"  {steps}, {speed}, {left}, {returns}")
+
+    def program_done(self, program: Program) -> None:
+        """The next program counts on from here."""
+        self._done += program.schedule.total_steps * len(program.runs)
+        self._before = 0
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

@@ -1,0 +1,285 @@
+"""The run directory: what training writes and everything else reads.
+
+    config.json      all that is needed to repeat the run, with versions and device
+    metrics.jsonl    one line per run and chunk
+    summary.json     final returns per configuration, with intervals
+    checkpoints/     the agents' states, one Orbax checkpoint per program
+    figures/         curves.png, landscape.png
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+import envs
+from envs import fields
+from envs.fields import InvalidSetting
+from maxent_jax import stats, sweep
+from maxent_jax.agents import agent_class
+from maxent_jax.agents.base import METRICS, Agent
+from maxent_jax.sweep import Chunk, Program, RunInfo
+
+SCHEMA = 1
+COUNTS = ("env_steps", "updates")
+RETURNS = ("return_deterministic", "return_stochastic", "return_training")
+CLOCKS = ("elapsed_seconds", "env_steps_per_second", "updates_per_second")
+COLUMNS = (*COUNTS, *RETURNS, *METRICS, *CLOCKS)
+"""What a line of metrics.jsonl holds beside `run` and `seed`; the rates are one run's."""
+
+
+def free_name(parent: Path, stem: str) -> Path:
+    """`parent/stem-NUMBER` with the smallest number that is not taken."""
+    number = 1
+    while (parent / f"{stem}-{number}").exists():
+        number += 1
+    return parent / f"{stem}-{number}"
+
+
+def check_out(path: Path, needed: int) -> None:
+    """Refuse a place where a run directory cannot be made; nothing is written.
+
+    Args:
+      path: the run directory to be.
+      needed: bytes that it will hold, about.
+
+    Raises:
+      InvalidSetting: the path is taken, cannot be written, or its disk is full.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        raise InvalidSetting(f"out = {str(path)!r}: the folder is not empty; must be a new or an empty folder")
+    if path.exists() and not path.is_dir():
+        raise InvalidSetting(f"out = {str(path)!r}: is a file; must be a new or an empty folder")
+    parent = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    if not parent.is_dir():
+        raise InvalidSetting(f"out = {str(path)!r}: {str(parent)!r} is a file; must be a new or an empty folder")
+    if not os.access(parent, os.W_OK | os.X_OK) or os.statvfs(parent).f_flag & os.ST_RDONLY:
+        raise InvalidSetting(f"out = {str(path)!r}: {str(parent)!r} cannot be written; must be a writable folder")
+    free = shutil.disk_usage(parent).free
+    if free < needed:
+        have, want = sweep.gigabytes(free), sweep.gigabytes(needed)
+        raise InvalidSetting(f"out = {str(path)!r}: {have} are free on its disk; must be at least {want}")
+
+
+def versions() -> dict[str, str]:
+    """What the numbers may depend on."""
+    names = ("maxent-jax", "jax", "jaxlib", "flax", "optax", "brax", "mujoco", "mujoco-mjx", "numpy")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
+            found[name] = "not installed"
+    return {"python": platform.python_version(), **found}
+
+
+def device() -> str:
+    """The first device, in words."""
+    first = jax.local_devices()[0]
+    return f"{first.platform}: {first.device_kind} x {jax.local_device_count()}"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Whole or not at all."""
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    draft.replace(path)
+
+
+def number(value: Any) -> float | None:
+    """A float32 as the shortest decimal that is the same float32; None where it is not finite."""
+    return float(str(np.float32(value))) if math.isfinite(value) else None
+
+
+def to_line(values: Mapping[str, Any]) -> str:
+    """A line of metrics.jsonl."""
+    return json.dumps(values, allow_nan=False) + "\n"
+
+
+def metric_lines(program: Program, chunk: Chunk, elapsed: float) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl for one chunk, one a run."""
+    plan = program.schedule
+    steps = plan.chunk_steps if chunk.index else plan.envs * plan.prefill
+    updates = plan.iterations * plan.updates * getattr(program.agent, "gradient_steps", 1) if chunk.index else 0
+    shared = {"env_steps": chunk.env_steps, "updates": chunk.updates}
+    clocks = {
+        "elapsed_seconds": round(elapsed, 3),
+        "env_steps_per_second": round(steps / chunk.seconds, 1),
+        "updates_per_second": round(updates / chunk.seconds, 1),
+    }
+    return [
+        {"run": info.run, "seed": info.seed}
+        | shared
+        | {name: number(chunk.metrics[name][row]) for name in (*RETURNS, *METRICS)}
+        | clocks
+        for row, info in enumerate(program.runs)
+    ]
+
+
+def save_agents(directory: Path, index: int, state: Any) -> None:
+    """Write the states of all agents of program `index`."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save((directory / "checkpoints" / f"program_{index}").absolute(), state)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A run directory in memory.
+
+    Attributes:
+      path: the directory.
+      config: `config.json`.
+      runs: who is who along the leading axis of `metrics`.
+      metrics: by name, (runs, chunks); NaN for null and where a program had fewer chunks.
+      agents: one agent per configuration, its fields set.
+      envs: one bare task per configuration.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    runs: tuple[RunInfo, ...]
+    metrics: Mapping[str, np.ndarray]
+    agents: tuple[Agent, ...]
+    envs: tuple[Any, ...]
+
+    @property
+    def configurations(self) -> Sequence[Mapping[str, Any]]:
+        """What makes each configuration: the fields that differ from the published table."""
+        return [entry["overrides"] for entry in self.config["configurations"]]
+
+    @functools.cached_property
+    def summary(self) -> dict[str, Any]:
+        """Final returns per configuration: the content of `summary.json`."""
+        return {
+            "schema": SCHEMA,
+            "env_steps": int(np.nanmax(self.metrics["env_steps"])),
+            "elapsed_seconds": float(np.nanmax(self.metrics["elapsed_seconds"])),
+            "configurations": [self._configuration(i) for i in range(len(self.agents))],
+        }
+
+    def _configuration(self, index: int) -> dict[str, Any]:
+        rows = self.rows(index)
+        final = {
+            name: dataclasses.asdict(stats.interval([last(self.metrics[name][row]) for row in rows]))
+            for name in RETURNS[:2]
+        }
+        share = [last(self.metrics["switched_share"][row]) for row in rows]
+        return {
+            "agent": self.config["agent"],
+            "env": self.config["env"],
+            "overrides": self.configurations[index],
+            "seeds": [self.runs[row].seed for row in rows],
+            **final,
+            "switched_share": number(np.mean(share)) if share else None,
+        }
+
+    def rows(self, configuration: int) -> list[int]:
+        """The runs of a configuration, as rows of `metrics`."""
+        return [row for row, info in enumerate(self.runs) if info.configuration == configuration]
+
+    def agent_state(self, run: int) -> Any:
+        """The saved state of one run's agent.
+
+        Raises:
+          InvalidSetting: there is no such run.
+          FileNotFoundError: it was never saved.
+        """
+        info = next((info for info in self.runs if info.run == run), None)
+        if info is None:
+            raise InvalidSetting(f"run = {run}: must be one of 0 to {len(self.runs) - 1}")
+        program = self.config["runs"][run]["program"]
+        members = [entry["run"] for entry in self.config["runs"] if entry["program"] == program]
+        states = self._program_states(program, info.configuration, len(members))
+        return jax.tree.map(lambda x: x[members.index(run)], states)
+
+    def _program_states(self, program: int, configuration: int, size: int) -> Any:
+        agent, env = self.agents[configuration], self.envs[configuration]
+        keys = jax.vmap(jax.random.key)(np.zeros(size, np.uint32))
+        shapes = jax.eval_shape(jax.vmap(lambda key: agent.init(key, env.spec)), keys)
+        path = (self.path / "checkpoints" / f"program_{program}").absolute()
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(path, shapes)
+
+    def policy(self, run: int = 0, deterministic: bool = True) -> Callable[..., jax.Array]:
+        """The trained policy of one run, for acting.
+
+        Args:
+          run: its number.
+          deterministic: the mean action; otherwise draws, which need a key.
+
+        Returns:
+          A compiled function `(obs, key=None) -> action`; observations (..., o), actions (..., a) in [-1, 1].
+        """
+        agent = self.agents[self.runs[run].configuration]
+        state = self.agent_state(run)
+        act = jax.jit(functools.partial(agent.act, deterministic=deterministic))
+
+        def policy(obs: jax.Array, key: jax.Array | None = None) -> jax.Array:
+            if key is None and not deterministic:
+                raise ValueError("a policy that draws its actions needs a key: policy(obs, key)")
+            return act(state, obs, jax.random.key(0) if key is None else key)
+
+        return policy
+
+
+def last(values: np.ndarray) -> float:
+    """The last number of a series that may end in NaN; NaN where there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite[-1]) if len(finite) else math.nan
+
+
+def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Result:
+    """Read a run directory.
+
+    Args:
+      path: the directory.
+      agent: the agent, where it is not one of ours by name.
+      env: the bare task, likewise.
+
+    Returns:
+      Its content; `load(path).policy()` acts.
+
+    Raises:
+      InvalidSetting: the path is not a run directory.
+    """
+    path = Path(path)
+    try:
+        config = json.loads((path / "config.json").read_text())
+        lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+        runs = tuple(RunInfo(entry["run"], entry["seed"], entry["configuration"]) for entry in config["runs"])
+        of_run = [[line for line in lines if line["run"] == info.run] for info in runs]
+        chunks = max((len(rows) for rows in of_run), default=0)
+        metrics = {name: np.full((len(runs), chunks), np.nan) for name in COLUMNS}
+        for row, own in enumerate(of_run):
+            for name in COLUMNS:
+                metrics[name][row, : len(own)] = [math.nan if line[name] is None else line[name] for line in own]
+        grids = [entry["grid"] for entry in config["configurations"]]
+        agents = tuple(_agent(config, grid, agent) for grid in grids)
+        tasks = tuple(_env(config, grid, env) for grid in grids)
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidSetting(f"run directory {str(path)!r}: cannot be read ({reason}); must hold a run") from error
+    return Result(path, config, runs, metrics, agents, tasks)
+
+
+def _agent(config: Mapping[str, Any], grid: Mapping[str, Any], agent: Agent | None) -> Agent:
+    own = {name: value for name, value in grid.items() if not name.startswith("env.")}
+    cls = type(agent) if agent is not None else agent_class(config["agent"])
+    return fields.build(cls, config["agent_fields"] | own, where="agent.")
+
+
+def _env(config: Mapping[str, Any], grid: Mapping[str, Any], env: Any) -> Any:
+    own = {name.removeprefix("env."): value for name, value in grid.items() if name.startswith("env.")}
+    values = config["env_fields"] | own
+    return fields.build(type(env), values, where="env.") if env is not None else envs.make(config["env"], **values)
