@@ -16,7 +16,7 @@ class Reporter:
         """`console=None` is silent; `total_steps` counts the steps of all runs of all programs."""
         self._console = console
         self._total, self._done, self._before = total_steps, 0, 0
-        self._began = time.perf_counter()
+        self._began = 0.0
         self._bar: Progress | None = None
         if console is not None and console.is_terminal:
             columns = (
@@ -40,6 +40,8 @@ class Reporter:
         if self._console is None:
             return
         here = chunk.env_steps * len(program.runs)
+        if not self._done + here or not self._began:
+            self._began = time.perf_counter() - chunk.seconds  # compiling is not counted: it says nothing of what is left
         steps = f"{self._done + here:,} of {self._total:,} steps"
         speed = f"{(here - self._before) / chunk.seconds:,.0f} steps/s"
         self._before = here
@@ -51,7 +53,7 @@ class Reporter:
             return
         share = (self._done + here) / self._total
         elapsed = time.perf_counter() - self._began
-        left = f"{elapsed * (1 - share) / share:,.0f} s left" if share else "compiled"
+        left = f"{elapsed * (1 - share) / share:,.0f} s left" if share else "untrained"
         self.say(f"  {steps}, {speed}, {left}, {returns}")
 
     def program_done(self, program: Program) -> None:

@@ -55,10 +55,22 @@ def episode(agent: Agent, env: Any, agent_state: Any, key: jax.Array) -> Episode
     obs, action, reward, over = (np.asarray(x) for x in jax.jit(roll)())
     lived = over == 0
     obs, action, reward = obs[lived], action[lived], reward[lived]
-    return Episode(obs, action, reward, _similarity(agent, agent_state, obs, sample_key))
+    return Episode(obs, action, reward, similarity(agent, agent_state, obs, sample_key))
 
 
-def _similarity(agent: Agent, agent_state: Any, obs: np.ndarray, key: jax.Array) -> np.ndarray | None:
+def similarity(agent: Agent, agent_state: Any, obs: Any, key: jax.Array | None = None) -> np.ndarray | None:
+    """How alike the learned landscapes are over 100 draws of the policy.
+
+    Args:
+      agent: the agent.
+      agent_state: one run's agent state.
+      obs: (T, o) states.
+      key: randomness of the draws.
+
+    Returns:
+      (T,) similarities; None for an agent without both landscapes.
+    """
+    key = jax.random.key(0) if key is None else key
     repeated = jnp.broadcast_to(obs[:, None], (len(obs), SAMPLES, obs.shape[-1]))
     q = agent.q_landscapes(agent_state, repeated, agent.act(agent_state, repeated, key))
     return np.asarray(landscape.similarity(q["soft"], q["plain"])) if {"soft", "plain"} <= set(q) else None

@@ -148,6 +148,8 @@ def begin(agent: Agent, env: Any, seed: jax.Array, plan: Schedule) -> Run:
 def prefill(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule) -> tuple[Run, Counters, Metrics]:
     """Fill replay with uniformly random steps; nothing is learned."""
     del agent
+    if not plan.prefill:
+        return run, counters, report({}, no_episodes())
 
     def one_step(carry: Any, _: None) -> tuple[Any, None]:
         run, counters, finished = carry
