@@ -1,0 +1,79 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from maxent_jax import networks
+
+OBS, ACTION = jnp.linspace(-1, 1, 21).reshape(7, 3), jnp.linspace(-0.9, 0.8, 14).reshape(7, 2)
+
+
+def test_critic_starts_as_a_torch_linear_stack():
+    params = networks.Critic((400, 300)).init(jax.random.key(0), OBS, ACTION)["params"]
+    for name, fan_in in (("ReluLayer_0", 5), ("ReluLayer_1", 400), ("ReluLayer_2", 300)):
+        for part in ("kernel", "bias"):
+            array = np.abs(params[name]["Dense_0"][part])
+            assert array.max() <= fan_in**-0.5
+            if array.size > 100:
+                assert array.max() > 0.95 * fan_in**-0.5
+                assert array.mean() == pytest.approx(0.5 * fan_in**-0.5, rel=0.12)  # uniform
+
+
+def test_twins_are_two_different_critics():
+    critic = networks.Critic((8, 6))
+    params = networks.twin_init(critic, jax.random.key(0), OBS[0], ACTION[0])
+    q = networks.twin_apply(critic, params, OBS, ACTION)
+    assert q.shape == (2, 7)
+    assert np.abs(q[0] - q[1]).min() > 1e-3
+    np.testing.assert_allclose(q, reference.twins(reference.float64(params), OBS, ACTION), rtol=1e-5, atol=1e-6)
+
+
+def test_squashed_actor_starts_with_std_one_and_clips_its_log_std():
+    actor = networks.SquashedActor((64, 64), 2)
+    params = actor.init(jax.random.key(0), OBS)
+    mean, log_std = actor.apply(params, OBS)
+    assert mean.shape == log_std.shape == (7, 2)
+    assert 0 < np.abs(log_std).max() < 0.01  # weights x 0.01, bias 0
+    assert np.abs(params["params"]["log_std"]["kernel"]).max() <= 0.01 / 8
+    expected = reference.squashed_policy(reference.float64(params), np.float64(OBS))
+    np.testing.assert_allclose((mean, log_std), expected, rtol=1e-4, atol=1e-6)
+    for bias, clipped in ((50.0, 2.0), (-50.0, -20.0)):
+        assert np.all(actor.apply(networks.shift(params, ("log_std", "bias"), jnp.full(2, bias)), OBS)[1] == clipped)
+
+
+@pytest.mark.parametrize("state_dependent_std", [False, True])
+def test_gaussian_actor_starts_near_zero_with_std_one(state_dependent_std):
+    actor = networks.GaussianActor((16, 16), 2, state_dependent_std)
+    params = actor.init(jax.random.key(0), OBS)
+    mean, log_std = actor.apply(params, OBS)
+    expected = reference.gaussian_policy(reference.float64(params), np.float64(OBS))
+    np.testing.assert_allclose((mean, log_std), expected, rtol=1e-4, atol=1e-6)
+    assert 0 < np.abs(mean).max() < 0.05
+    assert np.abs(log_std).max() < 0.05
+    hidden = np.asarray(params["params"]["Dense_1"]["kernel"])
+    np.testing.assert_allclose(hidden @ hidden.T, 2 * np.eye(16), atol=1e-5)  # orthogonal, gain sqrt 2
+    head = np.asarray(params["params"]["mean"]["kernel"])
+    np.testing.assert_allclose(head.T @ head, 1e-4 * np.eye(2), atol=1e-9)
+    assert not np.any(params["params"]["Dense_0"]["bias"])
+
+
+def test_value_agrees_with_float64():
+    params = networks.Value((8, 6)).init(jax.random.key(0), OBS)
+    expected = reference.value(reference.float64(params), np.float64(OBS))
+    np.testing.assert_allclose(networks.Value((8, 6)).apply(params, OBS), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_polyak_moves_by_tau():
+    target, online = {"a": jnp.array([0.0, 8.0])}, {"a": jnp.array([4.0, 0.0])}
+    assert networks.polyak(target, online, 0.25)["a"].tolist() == [1.0, 6.0]
+    assert networks.polyak(target, online, 0.0)["a"].tolist() == [0.0, 8.0]
+    assert networks.polyak(target, online, 1.0)["a"].tolist() == [4.0, 0.0]
+
+
+def test_shift_changes_one_array_only():
+    params = {"params": {"mean": {"bias": jnp.zeros(2), "kernel": jnp.ones(2)}, "x": jnp.ones(1)}}
+    shifted = networks.shift(params, ("mean", "bias"), jnp.array([1.0, 2.0]))
+    assert shifted["params"]["mean"]["bias"].tolist() == [1.0, 2.0]
+    assert shifted["params"]["mean"]["kernel"].tolist() == [1.0, 1.0]
+    assert params["params"]["mean"]["bias"].tolist() == [0.0, 0.0]
