@@ -1,0 +1,57 @@
+"""What a measurement needs beside it: where it was made, and how far it scatters."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "brax", "mujoco", "mujoco-mjx", "numpy", "scipy")
+
+
+def describe() -> dict[str, Any]:
+    """Where a measurement is made: device, processor and versions, ready for JSON."""
+    device = jax.devices()[0]
+    return {
+        "device": f"{jax.device_count()} x {device.platform}:{device.device_kind}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+def interleaved(functions: Mapping[str, Callable[[], Any]], repetitions: int = 5) -> dict[str, dict[str, float]]:
+    """Time functions in turn, so that a busy spell of the machine hits all of them alike.
+
+    Args:
+      functions: by name; each is called once before, to warm up, and its result is waited for.
+      repetitions: how many rounds.
+
+    Returns:
+      By name: median, min and max of the seconds per call.
+    """
+    for function in functions.values():
+        jax.block_until_ready(function())
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(repetitions):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            jax.block_until_ready(function())
+            seconds[name].append(time.perf_counter() - start)
+    return {
+        name: {"median": statistics.median(times), "min": min(times), "max": max(times)}
+        for name, times in seconds.items()
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,145 @@
+"""Which integrator the vehicle needs: errors against the exact solution, and what a control step costs.
+
+`python -m benchmarks.vehicle_convergence` writes `benchmarks/results/vehicle_convergence.json` and prints its table.
+"""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.timing import describe, interleaved
+from benchmarks.vehicle_reference import random_actions, solve
+from envs import State, fields
+from envs.vehicle import INTEGRATION, Scheme, Slope, Vehicle, runge_kutta, split_midpoint
+
+
+def midpoint(slope: Slope, motion: jax.Array, seconds: jax.Array) -> jax.Array:
+    """One step of the explicit midpoint rule, for comparison."""
+    return motion + seconds * slope(motion + 0.5 * seconds * slope(motion))
+
+
+SEQUENCES = 100
+BOUNDS = {"published": (0.02, 2e-3), "road": (0.01, 1e-3)}  # m and rad after 20 s
+STAGES = {midpoint: 2, split_midpoint: 4, runge_kutta: 4}
+CANDIDATES: dict[str, list[tuple[Scheme, int]]] = {
+    "published": [
+        *((midpoint, n) for n in (10, 20, 40)),
+        *((runge_kutta, n) for n in (5, 10, 20)),
+        *((split_midpoint, n) for n in (1, 2, 4)),
+    ],
+    "road": [
+        *((midpoint, n) for n in (10, 20, 40)),
+        *((runge_kutta, n) for n in (2, 3, 4, 5, 10)),
+        *((split_midpoint, n) for n in (5, 10, 20)),
+    ],
+}
+RESULT = Path(__file__).parent / "results" / "vehicle_convergence.json"
+
+
+@flax.struct.dataclass
+class Candidate(Vehicle):
+    """The vehicle with an integrator of choice."""
+
+    scheme: Any = flax.struct.field(pytree_node=False, default=midpoint)
+    substeps: int = flax.struct.field(pytree_node=False, default=1)
+
+    @property
+    def integration(self) -> tuple[Scheme, int]:
+        """As chosen."""
+        return self.scheme, self.substeps
+
+
+def drive(env: Vehicle, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(3,) the pose after actions (steps, 2), and the return."""
+
+    def step(state: State, action: jax.Array) -> tuple[State, jax.Array]:
+        state = env.step(state, action)
+        return state, state.reward
+
+    state, rewards = jax.lax.scan(step, env.reset(jax.random.key(0)), actions)
+    car: Any = state.pipeline_state
+    return car.pose, rewards.sum()
+
+
+def errors(env: Vehicle, actions: np.ndarray, exact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance (m) and yaw error (rad) of each sequence after its last action; `exact` is (sequences, 6)."""
+    pose, _ = jax.jit(jax.vmap(drive, (None, 0)))(env, jnp.asarray(actions, jnp.float32))
+    pose = np.asarray(pose, float)
+    yaw = (pose[:, 2] - exact[:, 2] + np.pi) % (2 * np.pi) - np.pi
+    return np.hypot(*(pose - exact[:, :3])[:, :2].T), np.abs(yaw)
+
+
+def timed(env: Vehicle, cars: int, steps: int) -> Callable[[], Any]:
+    """A function that drives `cars` in parallel for `steps` control steps; compiled here."""
+    actions = jax.random.uniform(jax.random.key(0), (cars, steps, 2), minval=-1.0)
+    one = lambda env, actions: drive(env, actions[0])  # noqa: E731
+    program = jax.jit(jax.vmap(drive, (None, 0)) if cars > 1 else one).lower(env, actions).compile()
+    return functools.partial(program, env, actions)
+
+
+def measure(tyres: str) -> list[dict[str, Any]]:
+    """One row per integrator: its errors and the cost of a control step."""
+    actions = random_actions(np.random.default_rng(0), SEQUENCES, tyres).astype(np.float32)
+    exact = np.stack([solve(sequence, tyres)[-1] for sequence in actions])
+    base = fields.build(Vehicle, {"tyres": tyres})
+    leaves = {name: getattr(base, name) for name in fields.settings(Vehicle)}
+    envs = {f"{s.__name__} {n}": Candidate(**leaves, scheme=s, substeps=n) for s, n in CANDIDATES[tyres]}
+    single = interleaved({name: timed(env, 1, 1000) for name, env in envs.items()})
+    many = interleaved({name: timed(env, 1024, 10) for name, env in envs.items()})
+    rows = []
+    for name, env in envs.items():
+        distance, yaw = errors(env, actions, exact)
+        rows.append(
+            {
+                "tyres": tyres,
+                "scheme": env.scheme.__name__,
+                "substeps": env.substeps,
+                "evaluations": env.substeps * STAGES[env.scheme],
+                "distance_m": {"median": float(np.median(distance)), "max": float(distance.max())},
+                "yaw_rad": {"median": float(np.median(yaw)), "max": float(yaw.max())},
+                "microseconds_1": {key: value / 1000 * 1e6 for key, value in single[name].items()},
+                "microseconds_1024": {key: value / 10 * 1e6 for key, value in many[name].items()},
+                "within_bounds": bool(distance.max() < BOUNDS[tyres][0] and yaw.max() < BOUNDS[tyres][1]),
+                "chosen": (env.scheme, env.substeps) == INTEGRATION[tyres],
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Measure, write the JSON, print the table."""
+    rows = [row for tyres in CANDIDATES for row in measure(tyres)]
+    result = {"about": f"{SEQUENCES} random action sequences of 20 s, float32, against solve_ivp at rtol 1e-9"}
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(result | {"where": describe(), "bounds": BOUNDS, "rows": rows}, indent=1) + "\n")
+
+    table = Table(title=result["about"])
+    for column in ("tyres", "scheme", "substeps", "evaluations", "cm", "mrad", "us at 1", "us at 1024", "in bounds"):
+        table.add_column(column, justify="left" if column in ("tyres", "scheme") else "right")
+    for row in rows:
+        table.add_row(
+            row["tyres"],
+            row["scheme"],
+            f"{row['substeps']}",
+            f"{row['evaluations']}",
+            f"{100 * row['distance_m']['max']:.3f}",
+            f"{1000 * row['yaw_rad']['max']:.3f}",
+            f"{row['microseconds_1']['median']:.1f}",
+            f"{row['microseconds_1024']['median']:.0f}",
+            "yes" if row["within_bounds"] else "no",
+            style="bold" if row["chosen"] else None,
+        )
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
