@@ -36,7 +36,8 @@ class SACAdaEnt(SAC):
     def init(self, key: jax.Array, spec: EnvSpec) -> AdaEntState:
         """SAC's own state, drawn as SAC draws it, and the plain twins."""
         soft = super().init(key, spec)
-        plain_critic = self.init_critic(jax.random.fold_in(key, 1), spec)
+        plain_key = jax.random.fold_in(key, 2)  # 0 and 1 are the keys that SAC's own split gives its actor and critics
+        plain_critic = self.init_critic(plain_key, spec)
         return AdaEntState(soft.actor, soft.critic, soft.temperature, plain_critic)
 
     def update_critics(self, state: AdaEntState, batch: Transition, key: jax.Array) -> tuple[AdaEntState, Metrics]:
