@@ -37,19 +37,27 @@ def dense(layer, x):
     return x @ layer["kernel"] + layer["bias"]
 
 
-def relu_net(params, x):
-    """The SAC family's hidden layers; the last `ReluLayer` of a critic has no relu."""
-    names = sorted(name for name in params["params"] if name.startswith("ReluLayer"))
-    for name in names:
-        x = np.maximum(dense(params["params"][name]["Dense_0"], x), 0)
+def hidden(layers, x, activation):
+    """The layers before the heads."""
+    for name in sorted(name for name in layers if name.startswith("Dense")):
+        x = activation(dense(layers[name], x))
     return x
+
+
+def scalar_net(params, x, activation):
+    """A net whose last layer gives one number: (..., inputs) -> (...)."""
+    layers = dict(params["params"])
+    last = layers.pop(max(layers))
+    return dense(last, hidden(layers, x, activation))[..., 0]
+
+
+def relu(x):
+    return np.maximum(x, 0)
 
 
 def critic(params, obs, action):
     """(..., o), (..., a) -> (...) of one critic."""
-    layers = dict(params["params"])
-    last = layers.pop(max(layers))
-    return dense(last["Dense_0"], relu_net({"params": layers}, np.concatenate([obs, action], -1)))[..., 0]
+    return scalar_net(params, np.concatenate([obs, action], -1), relu)
 
 
 def twins(params, obs, action):
@@ -60,8 +68,9 @@ def twins(params, obs, action):
 
 def squashed_policy(params, obs):
     """Mean and log-std before tanh."""
-    x = relu_net(params, obs)
-    return dense(params["params"]["mean"], x), np.clip(dense(params["params"]["log_std"], x), -20, 2)
+    layers = params["params"]
+    x = hidden(layers, obs, relu)
+    return dense(layers["mean"], x), np.clip(dense(layers["log_std"], x), -20, 2)
 
 
 def squashed_sample(params, obs, noise):
@@ -77,28 +86,19 @@ def normal_log_density(x, mean, log_std):
     return -0.5 * ((x - mean) / np.exp(log_std)) ** 2 - log_std - 0.5 * LOG_2_PI
 
 
-def tanh_net(params, x):
-    """PPO's hidden layers."""
-    for name in sorted(name for name in params["params"] if name.startswith("Dense")):
-        x = np.tanh(dense(params["params"][name], x))
-    return x
-
-
 def value(params, obs):
     """PPO's V: (..., o) -> (...)."""
-    layers = dict(params["params"])
-    last = layers.pop(max(layers))
-    return dense(last, tanh_net({"params": layers}, obs))[..., 0]
+    return scalar_net(params, obs, np.tanh)
 
 
 def gaussian_policy(params, obs):
     """PPO's mean and log-std, state-dependent or not."""
-    x, layers = tanh_net(params, obs), params["params"]
+    layers = params["params"]
+    x = hidden(layers, obs, np.tanh)
     mean = dense(layers["mean"], x)
-    log_std = layers["log_std"]
-    return mean, np.clip(dense(log_std, x), -20, 2) if isinstance(log_std, dict) else np.broadcast_to(
-        log_std, mean.shape
-    )
+    if isinstance(layers["log_std"], dict):
+        return mean, np.clip(dense(layers["log_std"], x), -20, 2)
+    return mean, np.broadcast_to(layers["log_std"], mean.shape)
 
 
 def similarity(soft, plain):

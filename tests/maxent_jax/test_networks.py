@@ -9,17 +9,6 @@ from maxent_jax import networks
 OBS, ACTION = jnp.linspace(-1, 1, 21).reshape(7, 3), jnp.linspace(-0.9, 0.8, 14).reshape(7, 2)
 
 
-def test_critic_starts_as_a_torch_linear_stack():
-    params = networks.Critic((400, 300)).init(jax.random.key(0), OBS, ACTION)["params"]
-    for name, fan_in in (("ReluLayer_0", 5), ("ReluLayer_1", 400), ("ReluLayer_2", 300)):
-        for part in ("kernel", "bias"):
-            array = np.abs(params[name]["Dense_0"][part])
-            assert array.max() <= fan_in**-0.5
-            if array.size > 100:
-                assert array.max() > 0.95 * fan_in**-0.5
-                assert array.mean() == pytest.approx(0.5 * fan_in**-0.5, rel=0.12)  # uniform
-
-
 def test_twins_are_two_different_critics():
     critic = networks.Critic((8, 6))
     params = networks.twin_init(critic, jax.random.key(0), OBS[0], ACTION[0])
@@ -34,8 +23,9 @@ def test_squashed_actor_starts_with_std_one_and_clips_its_log_std():
     params = actor.init(jax.random.key(0), OBS)
     mean, log_std = actor.apply(params, OBS)
     assert mean.shape == log_std.shape == (7, 2)
-    assert 0 < np.abs(log_std).max() < 0.01  # weights x 0.01, bias 0
-    assert np.abs(params["params"]["log_std"]["kernel"]).max() <= 0.01 / 8
+    assert 0 < np.abs(log_std).max() < 0.05  # weights x 0.01, bias 0
+    assert np.std(params["params"]["log_std"]["kernel"]) == pytest.approx(0.01 / 8, rel=0.2)
+    assert np.std(params["params"]["mean"]["kernel"]) == pytest.approx(1 / 8, rel=0.2)
     expected = reference.squashed_policy(reference.float64(params), np.float64(OBS))
     np.testing.assert_allclose((mean, log_std), expected, rtol=1e-4, atol=1e-6)
     for bias, clipped in ((50.0, 2.0), (-50.0, -20.0)):
