@@ -179,12 +179,12 @@ class Vehicle(Task):
         """
         scheme, substeps = self.integration
         seconds = jnp.asarray(self.step_seconds / substeps, jnp.float32)
-        slope = functools.partial(self._slope, action)
+        slope = functools.partial(self.slope, action)
         start = jnp.concatenate([jnp.zeros(3), velocity])
         end = jax.lax.fori_loop(0, substeps, lambda _, motion: scheme(slope, motion, seconds), start)
         return end[:3], car_velocity(end)
 
-    def _slope(self, action: jax.Array, motion: jax.Array) -> jax.Array:
+    def slope(self, action: jax.Array, motion: jax.Array) -> jax.Array:
         """The time derivative of `motion`: (6,) pose and velocity in a frame at rest."""
         throttle, steering = action
         velocity = car_velocity(motion)
