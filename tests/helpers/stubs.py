@@ -1,0 +1,91 @@
+"""Tasks and agents so simple that what the trainer does with them can be counted by hand."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from envs.base import Task, initial_state, next_state
+from envs.fields import setting
+from maxent_jax.agents.base import OffPolicyAgent, OnPolicyAgent, Rollout, Transition
+
+
+@flax.struct.dataclass
+class Walk(Task):
+    """A point on a line from a random start near 0, moved by the action; beyond `edge` the episode is over.
+
+    The observation is the position and the number of steps; the reward is the new position. Every second step is a
+    pending half-step, of duration 0, where `half_steps`.
+    """
+
+    horizon: int = setting(5, "control steps until the time limit", low=1)
+    edge: float = setting(1e9, "where the episode ends for good", above=0)
+    half_steps: bool = setting(False, "every second step takes no time", static=True)
+
+    @property
+    def observation_size(self) -> int:
+        return 2
+
+    @property
+    def action_size(self) -> int:
+        return 1
+
+    def reset(self, rng):
+        point = jnp.stack([jax.random.uniform(rng), 0.0])
+        return initial_state(point, point)
+
+    def step(self, state, action):
+        point = state.pipeline_state + jnp.stack([action[0], 1.0])
+        state = next_state(state, point, point, point[0], jnp.abs(point[0]) > self.edge)
+        pending = self.half_steps & (point[1] % 2 == 1)
+        return state.replace(info=state.info | {"duration": jnp.where(pending, 0, 1)})
+
+
+class Still:
+    """A policy that never learns: `mean` where it acts by its mean, `draw` plus a little noise where it draws."""
+
+    def act(self, state: Any, obs: jax.Array, key: jax.Array, deterministic: bool = False) -> jax.Array:
+        shape = (*obs.shape[:-1], 1)
+        if deterministic:
+            return jnp.full(shape, self.mean)
+        return self.draw + self.noise * jax.random.uniform(key, shape, minval=-1.0)
+
+    def log_prob(self, state: Any, obs: jax.Array, action: jax.Array) -> jax.Array:
+        raise NotImplementedError
+
+
+@flax.struct.dataclass
+class Counting(Still, OffPolicyAgent):
+    """Its state counts the updates; its metric is the mean of the rewards that it was given."""
+
+    mean: float = setting(0.0, "action by the mean")
+    draw: float = setting(0.0, "action by a draw")
+    noise: float = setting(0.0, "spread of a draw")
+
+    def init(self, key, spec):
+        return jnp.zeros((), jnp.int32)
+
+    def update(self, state, batch, key):
+        return state + 1, {"q_mean": batch.reward.mean()}
+
+
+@flax.struct.dataclass
+class Remembering(Still, OnPolicyAgent):
+    """Its state holds the last two rollouts, the older first."""
+
+    mean: float = setting(0.0, "action by the mean")
+    draw: float = setting(0.0, "action by a draw")
+    noise: float = setting(0.0, "spread of a draw")
+    envs: int = setting(1, "environments, for the shape of the state", static=True)
+
+    gradient_steps = 3
+
+    def init(self, key, spec):
+        shape = (self.rollout_steps // self.envs, self.envs)
+        zero, obs = jnp.zeros(shape), jnp.zeros((*shape, spec.observation_size))
+        rollout = Rollout(Transition(obs, jnp.zeros((*shape, spec.action_size)), zero, zero, zero, obs), zero)
+        return rollout, rollout
+
+    def update(self, state, batch, key):
+        return (state[1], batch), {"value_mean": batch.transition.reward.mean()}
