@@ -1,5 +1,11 @@
 """Tasks as pure functions: `make(name, **fields)`, `names()`, `spec(name)`, `for_training(env)`."""
 
+import contextlib
+import io
+
+with contextlib.redirect_stdout(io.StringIO()):  # MJX prints that an optional backend is missing, which helps nobody
+    import mujoco.mjx  # noqa: F401
+
 from envs.base import EnvSpec, State, Task, for_training
 from envs.registry import make, names, spec, task
 

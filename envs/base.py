@@ -9,6 +9,7 @@ that its dynamics, reward and observation need lives in `pipeline_state`; its `i
 `for_training` adds the time limit and the auto-reset that the trainer relies on.
 """
 
+import dataclasses
 from typing import Any
 
 import flax.struct
@@ -21,8 +22,7 @@ from envs.fields import setting
 Key = jax.Array
 
 
-@flax.struct.dataclass
-class EnvSpec:
+class EnvSpec(flax.struct.PyTreeNode):
     """What an agent must know of a task before its first step.
 
     Attributes:
@@ -40,8 +40,7 @@ class EnvSpec:
     horizon: Any
 
 
-@flax.struct.dataclass
-class Task(Env):
+class Task(flax.struct.PyTreeNode, Env):
     """Base class of our tasks: a frozen dataclass whose numbers are pytree leaves.
 
     Subclasses define `reset(key) -> State`, `step(state, action) -> State` (single, unbatched; actions in [-1, 1]),
@@ -88,11 +87,12 @@ def next_state(state: State, pipeline_state: Any, obs: jax.Array, reward: jax.Ar
     """The `State` a bare task's `step` returns; other entries of `info` and `metrics` (a wrapper's) are kept."""
     ended = terminated.astype(obs.dtype)
     info = state.info | {"terminated": ended, "duration": jnp.ones((), jnp.int32)}
-    return state.replace(pipeline_state=pipeline_state, obs=obs, reward=reward.astype(obs.dtype), done=ended, info=info)
+    return dataclasses.replace(
+        state, pipeline_state=pipeline_state, obs=obs, reward=reward.astype(obs.dtype), done=ended, info=info
+    )
 
 
-@flax.struct.dataclass
-class Training(Env):
+class Training(flax.struct.PyTreeNode, Env):
     """A bare task with its time limit and auto-reset; made by `for_training`.
 
     `step` returns, where an episode ended, the first state of the next one; `info` says how it ended:
@@ -123,12 +123,13 @@ class Training(Env):
         )
         done = jnp.maximum(terminated, out_of_time)
         ends = {"terminated": terminated, "truncation": done - terminated, "final_obs": state.obs, "steps": steps}
-        state = state.replace(done=done, info=state.info | ends)
+        state = dataclasses.replace(state, done=done, info=state.info | ends)
 
         key, reset_key = jax.random.split(state.info["key"])
         fresh = self.env.reset(reset_key)
         begin = lambda new, old: jnp.where(done.astype(bool), new, old)  # noqa: E731
-        return state.replace(
+        return dataclasses.replace(
+            state,
             pipeline_state=jax.tree.map(begin, fresh.pipeline_state, state.pipeline_state),
             obs=begin(fresh.obs, state.obs),
             info=state.info | {"key": key, "steps": begin(jnp.zeros_like(steps), steps)},
@@ -137,7 +138,7 @@ class Training(Env):
     def _begin(self, state: State, key: Key) -> State:
         zero = jnp.zeros_like(state.done)
         extra = {"truncation": zero, "final_obs": state.obs, "steps": jnp.zeros((), jnp.int32), "key": key}
-        return state.replace(info=state.info | extra)
+        return dataclasses.replace(state, info=state.info | extra)
 
     @property
     def observation_size(self) -> Any:

@@ -57,7 +57,7 @@ class Setting:
     """What is known of one declared field; see `setting`."""
 
     name: str
-    type: type
+    type: Any
     optional: bool
     default: Any
     help: str
@@ -91,11 +91,11 @@ class Setting:
         return words + (", or none" if self.optional else "")
 
     def check(self, value: Any, where: str = "") -> Any:
-        """Return `value` as a plain Python value, or raise a ValueError that names the field, the value and what is allowed."""
+        """Return `value` as a plain Python value, or raise an InvalidSetting that says what is allowed."""
         if value is None and self.optional:
             return None
         if self.type is tuple:
-            parts = value if isinstance(value, (tuple, list)) else (value,)
+            parts: Any = value if isinstance(value, (tuple, list)) else (value,)
             if parts and all(self._fits(part, int) for part in parts):
                 return tuple(int(part) for part in parts)
         elif self._fits(value, self.type):
@@ -118,7 +118,7 @@ class Setting:
             raise InvalidSetting(f"{where}{self.name} = {show(text)}: must be {self.allowed}") from None
         return self.check(value, where)
 
-    def _fits(self, value: Any, kind: type) -> bool:
+    def _fits(self, value: Any, kind: Any) -> bool:
         if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
             value = np.asarray(value)
             if value.ndim:
@@ -128,7 +128,7 @@ class Setting:
             return isinstance(value, str) and (not self.choices or value in self.choices)
         if kind is bool:
             return isinstance(value, bool)
-        number = numbers.Integral if kind is int else numbers.Real
+        number: Any = numbers.Integral if kind is int else numbers.Real
         if isinstance(value, bool) or not isinstance(value, number) or not math.isfinite(value):
             return False
         if kind is int and not -(2**31) <= value < 2**31:
@@ -153,11 +153,7 @@ def settings(cls: type) -> Mapping[str, Setting]:
     """The declared fields of a task or an agent class, by name."""
     hints = typing.get_type_hints(cls)
     return types.MappingProxyType(
-        {
-            field.name: _read(field, hints[field.name])
-            for field in dataclasses.fields(cls)
-            if "help" in field.metadata
-        }
+        {field.name: _read(field, hints[field.name]) for field in dataclasses.fields(cls) if "help" in field.metadata}
     )
 
 

@@ -1,5 +1,7 @@
 """Gymnasium's Pendulum-v1 with actions scaled to [-1, 1]: the standard task on which agents are compared."""
 
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -8,15 +10,13 @@ from envs.base import Key, State, Task, initial_state, next_state
 from envs.fields import setting
 
 
-@flax.struct.dataclass
-class PendulumState:
+class PendulumState(flax.struct.PyTreeNode):
     """Angle from upright (rad, not wrapped) and angular velocity (rad/s)."""
 
     theta: jax.Array
     speed: jax.Array
 
 
-@flax.struct.dataclass
 class Pendulum(Task):
     """Swing a pendulum up and hold it.
 
@@ -60,7 +60,8 @@ class Pendulum(Task):
 
     def step(self, state: State, action: jax.Array) -> State:
         """One semi-implicit Euler step, as Gymnasium's."""
-        theta, speed = state.pipeline_state.theta, state.pipeline_state.speed
+        before: Any = state.pipeline_state
+        theta, speed = before.theta, before.speed
         torque = self.max_torque * jnp.clip(action[0], -1.0, 1.0)
         wrapped = jnp.mod(theta + jnp.pi, 2 * jnp.pi) - jnp.pi
         reward = -(wrapped**2 + 0.1 * speed**2 + 0.001 * torque**2)

@@ -1,6 +1,7 @@
 """The toy problem on which maximum entropy misleads (the paper's Section 4): six states, one action, two steps."""
 
-import flax.struct
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -10,7 +11,6 @@ from envs.fields import setting
 START, GOOD, BAD, HIT, MISSED, SAFE = range(6)
 
 
-@flax.struct.dataclass
 class Toy(Task):
     """A narrow optimum behind one door, a broad mediocre state behind the other.
 
@@ -42,7 +42,8 @@ class Toy(Task):
 
     def step(self, state: State, action: jax.Array) -> State:
         """Move; ended states stay where they are and earn nothing."""
-        here, a = state.pipeline_state, action[0]
+        here: Any = state.pipeline_state
+        a = action[0]
         hit = jnp.abs(a) < self.half_width
         at = [here == START, here == GOOD, here == BAD]
         there = jnp.select(

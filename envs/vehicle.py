@@ -44,8 +44,7 @@ BODY = """
 """
 
 
-@flax.struct.dataclass
-class VehicleState:
+class VehicleState(flax.struct.PyTreeNode):
     """Where the car and its target are.
 
     Attributes:
@@ -61,7 +60,6 @@ class VehicleState:
     steps: jax.Array
 
 
-@flax.struct.dataclass
 class Vehicle(Task):
     """Follow a point that runs clockwise around a circle, in a car that has (almost) no grip.
 

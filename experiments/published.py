@@ -42,9 +42,7 @@ SAC_ROWS = {
 
 ADAENT_ROWS = {
     "toy": Row(SACAdaEnt(hidden=(32, 32), lr=1e-3, alpha=1.0, alpha_lr=1e-4, threshold=0.9), steps=100_000),
-    "vehicle": Row(
-        SACAdaEnt(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=10_000, threshold=0.8), steps=2_000_000
-    ),
+    "vehicle": Row(SACAdaEnt(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=10_000, threshold=0.8), steps=2_000_000),
     "pendulum": Row(
         SACAdaEnt(hidden=(64, 64), lr=1e-3, auto_alpha=True, alpha_lr=1e-3, prefill_steps=100, n_samples=16),
         steps=10_000,
@@ -75,7 +73,7 @@ ROWS = {"sac": SAC_ROWS, "sac_adaent": ADAENT_ROWS, "ppo": PPO_ROWS}
 
 SHRINKS = {
     ("cpu", "toy"): Shrink(steps=20_000),
-    ("quick", "toy"): Shrink(steps=10_000, batch_size=64, n_samples=16),
+    ("quick", "toy"): Shrink(steps=20_000, batch_size=64, n_samples=16),
     ("cpu", "vehicle"): Shrink(steps=200_000, hidden=(64, 64), n_samples=16),
     ("quick", "vehicle"): Shrink(steps=20_000, hidden=(64, 64), batch_size=64, prefill_steps=1_000, n_samples=16),
 }

@@ -53,7 +53,9 @@ def reproduce(
     if name == "quick":
         root = Path(out) if out is not None else Path("reproduced")
         return [_one(part, "quick", root / f"{part}-quick", force, console) for part in QUICK]
-    return [_one(name, preset, Path(out) if out is not None else Path("reproduced") / f"{name}-{preset}", force, console)]
+    return [
+        _one(name, preset, Path(out) if out is not None else Path("reproduced") / f"{name}-{preset}", force, console)
+    ]
 
 
 def _one(name: str, preset: str, path: Path, force: bool, console: Console | None) -> Path:

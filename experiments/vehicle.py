@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from envs.vehicle import Vehicle, path as path_point
-from experiments.toy import budget
+from envs.vehicle import Vehicle
+from envs.vehicle import path as path_point
+from experiments.captions import budget
 from maxent_jax import api, plots, stats
 from maxent_jax.runs import Result
 
@@ -50,10 +51,7 @@ def limits(preset: str) -> str:
     """What a budget does not show."""
     if preset == "paper":
         return "Published budget."
-    return (
-        "A hundredth of the published 2 M steps or so, smaller nets: it shows that the agents learn, not who wins in the "
-        "end."
-    )
+    return "Far below the published 2 M steps, smaller nets: it shows how the agents begin, not who wins in the end."
 
 
 def yardsticks(env: Vehicle) -> dict[str, np.ndarray]:
@@ -93,17 +91,22 @@ def _with_interval(numbers: dict[str, Any] | None) -> str:
     return f"{numbers['mean']:,.0f}{ends}"
 
 
+def position(state: Any) -> jax.Array:
+    """(2,) where the car is."""
+    return state.pipeline_state.pose[:2]
+
+
 def drive(result: Result, env: Vehicle, run: int) -> np.ndarray:
     """(horizon + 1, 2) positions of the car under the mean action of a trained policy."""
     act = result.policy(run)
 
     def step(state: Any, _: None) -> tuple[Any, jax.Array]:
         state = env.step(state, act(state.obs))
-        return state, state.pipeline_state.pose[:2]
+        return state, position(state)
 
     start = env.reset(jax.random.key(0))
     positions = jax.jit(lambda start: jax.lax.scan(step, start, length=int(env.horizon))[1])(start)
-    return np.concatenate([np.asarray(start.pipeline_state.pose[:2])[None], np.asarray(positions)])
+    return np.concatenate([np.asarray(position(start))[None], np.asarray(positions)])
 
 
 def draw_paths(results: list[Result], env: Vehicle, path: Path, preset: str) -> None:

@@ -14,7 +14,8 @@ from rich.console import Console
 import envs as tasks
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import interrupts, plots, runs, sweep as sweeps
+from maxent_jax import interrupts, plots, runs
+from maxent_jax import sweep as sweeps
 from maxent_jax.agents import Agent, agent_class, agent_name
 from maxent_jax.progress import Reporter
 from maxent_jax.runs import Result
@@ -43,7 +44,7 @@ class Job:
     out: Path
     config: dict[str, Any]
     held: int
-    differences: list[str]
+    differences: str
 
 
 def train(
@@ -192,7 +193,7 @@ def prepare(
         "device": runs.device(),
         "command": sys.argv,
     }
-    differences = _differences(reference, base, count, parallel) if isinstance(agent, str) else []
+    differences = _differences(reference, base, count, parallel) if isinstance(agent, str) else ""
     return Job(base, task, expanded, path, config, held, differences)
 
 
@@ -221,7 +222,9 @@ def execute(job: Job, console: Console | None = None) -> Result:
     try:
         with (
             open(job.out / "metrics.jsonl", "w") as log,
-            interrupts.watch(lambda: reporter.say("ending after the chunk in flight; Ctrl-C again ends at once")) as watch,
+            interrupts.watch(
+                lambda: reporter.say("ending after the chunk in flight; Ctrl-C again ends at once")
+            ) as watch,
         ):
             for index, program in enumerate(programs):
                 elapsed = _run_program(job, index, program, log, watch, reporter, elapsed)
@@ -263,17 +266,18 @@ def _run_program(
 
 def _announce(job: Job, reporter: Reporter) -> None:
     reporter.say(f"{job.out}: {job.config['agent']} on {job.config['env']}, device {job.config['device']}")
+    first = job.sweep.programs[0]
     if len(job.sweep.programs) > 1:
         sizes = {len(program.runs) for program in job.sweep.programs}
         each = " or ".join(str(size) for size in sorted(sizes))
         reporter.say(f"  {len(job.sweep.programs)} programs x {each} runs, in turn")
-    plan = job.sweep.programs[0].schedule
+    plan = first.schedule
     buffers = f", {plan.capacity:,} transitions a run" if plan.capacity else ""
-    reporter.say(f"  holds {sweeps.gigabytes(job.held)}: {len(job.sweep.programs[0].runs)} runs{buffers}")
+    reporter.say(f"  holds {sweeps.gigabytes(job.held)}: {len(first.runs)} runs{buffers}")
     if plan.total_steps - plan.envs * plan.prefill != job.config["steps"]:
         reporter.say(f"  steps a run: {plan.total_steps - plan.envs * plan.prefill:,}, rounded up to whole chunks")
-    for line in job.differences:
-        reporter.say(f"  not as published: {line}")
+    if job.differences:
+        reporter.say(f"  not as published: {job.differences}")
 
 
 def _task(env: Any, values: Values) -> Any:
@@ -335,10 +339,9 @@ def _bytes_to_write(expanded: Sweep) -> int:
     return agents + 1000 * lines + 2_000_000
 
 
-def _differences(reference: Any, agent: Agent, steps: int, envs: int) -> list[str]:
+def _differences(reference: Any, agent: Agent, steps: int, envs: int) -> str:
     """What differs from the published row, in words."""
     published = fields.plain_values(fields.build(type(reference.agent), fields.plain_values(reference.agent)))
     published |= {"steps": reference.steps, "envs": reference.envs}
     chosen = fields.plain_values(agent) | {"steps": steps, "envs": envs}
-    changed = [f"{key} {chosen[key]} ({published[key]})" for key in chosen if chosen[key] != published[key]]
-    return [", ".join(changed)] if changed else []
+    return ", ".join(f"{key} {chosen[key]} ({published[key]})" for key in chosen if chosen[key] != published[key])

@@ -269,9 +269,7 @@ def _parse(
     parsed = _run_tyro(shape, command, words, about)
     texts = {field.name: getattr(parsed, field.name) for field in known}
     values = {
-        field.name: _value(field, texts[field.name])
-        for field in known
-        if not isinstance(texts[field.name], tuple)
+        field.name: _value(field, texts[field.name]) for field in known if not isinstance(texts[field.name], tuple)
     }
     changed = {
         group: {
@@ -298,11 +296,23 @@ def _argument(field: Setting) -> tuple[str, Any, Any]:
     """A tyro argument that takes a text, whatever the field's type: `Setting.parse` reads it."""
     if field.name == "grid":
         kind: Any = tyro.conf.UseAppendAction[tuple[str, ...]]
-        return field.name, Annotated[kind, tyro.conf.arg(help=field.help, metavar="FIELD=a,b")], dataclasses.field(default=())
+        return (
+            field.name,
+            Annotated[kind, tyro.conf.arg(help=field.help, metavar="FIELD=a,b")],
+            dataclasses.field(default=()),
+        )
     if field.name == "force":
-        return field.name, Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help=field.help)], dataclasses.field(default=False)
+        return (
+            field.name,
+            Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help=field.help)],
+            dataclasses.field(default=False),
+        )
     about = tyro.conf.arg(help=field.help, metavar=field.allowed.replace(" ", "-"))
-    default = dataclasses.field() if field.default is None and not field.optional else dataclasses.field(default=_text(field.default))
+    default = (
+        dataclasses.field()
+        if field.default is None and not field.optional
+        else dataclasses.field(default=_text(field.default))
+    )
     return field.name, Annotated[str, about], default
 
 
@@ -316,9 +326,7 @@ def _run_tyro(shape: type, command: str, words: list[str], about: str) -> Any:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
-                shape, prog=f"{PROGRAM} {command}", description=about, args=words, use_underscores=True
-            )
+            return tyro.cli(shape, prog=f"{PROGRAM} {command}", description=about, args=words, use_underscores=True)
     except SystemExit as stop:
         if not stop.code:
             raise

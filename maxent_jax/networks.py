@@ -1,7 +1,7 @@
 """The networks of all agents: ReLU nets for the SAC family, tanh nets for PPO.
 
-PPO's initialisation is the published one. What is published of the SAC family's is the shrunk log-std head; the rest has
-flax's defaults (on the toy problem SAC finds the optimum earlier with them than with torch's).
+PPO's initialisation is the published one. What is published of the SAC family's is the shrunk log-std head; the rest
+has flax's defaults (on the toy problem SAC finds the optimum earlier with them than with torch's).
 """
 
 from typing import Any
@@ -96,7 +96,7 @@ def twin_init(critic: Critic, key: jax.Array, obs: jax.Array, action: jax.Array)
 
 def twin_apply(critic: Critic, params: Params, obs: jax.Array, action: jax.Array) -> jax.Array:
     """Both critics' values: (..., o), (..., a) -> (2, ...)."""
-    return jax.vmap(critic.apply, (0, None, None))(params, obs, action)
+    return jax.vmap(critic.apply, (0, None, None))(params, obs, action)  # pyright: ignore[reportReturnType]
 
 
 def polyak(target: Params, online: Params, tau: jax.Array | float) -> Params:

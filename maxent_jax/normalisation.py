@@ -7,8 +7,7 @@ import jax.numpy as jnp
 CLIP = 10.0
 
 
-@flax.struct.dataclass
-class Statistics:
+class Statistics(flax.struct.PyTreeNode):
     """Of all observations so far: (o,) mean, (o,) variance, and their number."""
 
     mean: jax.Array

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -37,7 +38,8 @@ def save(drawn: Figure, path: Path) -> None:
 
 def label(result: Result, configuration: int) -> str:
     """An agent and what is special about it."""
-    values = ", ".join(f"{name} {value}" for name, value in result.configurations[configuration].items())
+    entry = result.config["configurations"][configuration]
+    values = ", ".join(f"{name} {value}" for name, value in (entry["grid"] or entry["overrides"]).items())
     return result.config["agent"] + (f" ({values})" if values else "")
 
 
@@ -131,7 +133,7 @@ def landscape(result: Result, path: Path, run: int = 0) -> None:
     missing = {
         0: " The agent learns no Q: only its policy is drawn.",
         1: " The agent has no plain critics: no comparison is drawn.",
-    }.get(len(agent.q_landscapes(state, seen.obs[:1], seen.action[:1])), "")
+    }.get(len(agent.q_landscapes(state, jnp.asarray(seen.obs[:1]), jnp.asarray(seen.action[:1]))), "")
     drawn.supxlabel(
         f"{label(result, info.configuration)} on {result.config['env']}, seed {info.seed}: "
         f"one episode by the mean action, return {seen.reward.sum():,.4g}.{missing}",

@@ -41,7 +41,9 @@ class Reporter:
             return
         here = chunk.env_steps * len(program.runs)
         if not self._done + here or not self._began:
-            self._began = time.perf_counter() - chunk.seconds  # compiling is not counted: it says nothing of what is left
+            self._began = (
+                time.perf_counter() - chunk.seconds
+            )  # compiling is not counted: it says nothing of what is left
         steps = f"{self._done + here:,} of {self._total:,} steps"
         speed = f"{(here - self._before) / chunk.seconds:,.0f} steps/s"
         self._before = here

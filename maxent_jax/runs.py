@@ -1,10 +1,10 @@
 """The run directory: what training writes and everything else reads.
 
-    config.json      all that is needed to repeat the run, with versions and device
-    metrics.jsonl    one line per run and chunk
-    summary.json     final returns per configuration, with intervals
-    checkpoints/     the agents' states, one Orbax checkpoint per program
-    figures/         curves.png, landscape.png
+config.json      all that is needed to repeat the run, with versions and device
+metrics.jsonl    one line per run and chunk
+summary.json     final returns per configuration, with intervals
+checkpoints/     the agents' states, one Orbax checkpoint per program
+figures/         curves.png, landscape.png
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Many runs as one program: seeds and grids over leaf fields are mapped, grids over static fields are programs in turn."""
+"""Many runs as one program: seeds and leaf-field grids are mapped, values of static fields are programs in turn."""
 
 import dataclasses
 import itertools
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import psutil
 
@@ -222,7 +223,7 @@ def tree_bytes(tree: Any) -> int:
     """Bytes of all arrays of a tree, or of their shapes; a typed key counts 8."""
 
     def size(leaf: Any) -> int:
-        return leaf.size * (8 if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf.dtype.itemsize)
+        return leaf.size * (8 if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf.dtype.itemsize)
 
     return sum(size(leaf) for leaf in jax.tree.leaves(tree))
 
@@ -249,9 +250,7 @@ def check_memory(sweep: Sweep) -> int:
     row_bytes = 4 * trainer.replay.row_size(env.observation_size, env.action_size) * len(program.runs)
     rest = needed - plan.capacity * row_bytes
     fits = max(0, int((0.9 * free - rest) // row_bytes))
-    what = (
-        f"agent.buffer_size = {getattr(program.agent, 'buffer_size', 0)}" if plan.capacity else f"envs = {plan.envs}"
-    )
+    what = f"agent.buffer_size = {getattr(program.agent, 'buffer_size', 0)}" if plan.capacity else f"envs = {plan.envs}"
     raise InvalidSetting(
         f"{what}: {len(program.runs)} runs need {gigabytes(needed)} of the {gigabytes(free)} that are free; "
         + (f"must be <= {fits}, or fewer runs" if fits else "must be smaller, or fewer runs")

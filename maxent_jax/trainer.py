@@ -13,7 +13,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from envs.base import State, for_training
+from envs.base import for_training
 from envs.fields import InvalidSetting
 from maxent_jax import replay
 from maxent_jax.agents.base import METRICS, Agent, Metrics, OffPolicyAgent, OnPolicyAgent, Rollout, Transition
@@ -21,16 +21,14 @@ from maxent_jax.agents.base import METRICS, Agent, Metrics, OffPolicyAgent, OnPo
 EVALUATION_EPISODES = 10
 
 
-@flax.struct.dataclass
-class Counters:
+class Counters(flax.struct.PyTreeNode):
     """Steps of all environments of a run, and optimiser steps; shared by all runs of a program."""
 
     env_steps: jax.Array
     updates: jax.Array
 
 
-@flax.struct.dataclass
-class Run:
+class Run(flax.struct.PyTreeNode):
     """Everything that one run changes.
 
     Attributes:
@@ -42,14 +40,13 @@ class Run:
     """
 
     agent: Any
-    env: State
+    env: Any
     episode_return: jax.Array
     rows: jax.Array | None
     key: jax.Array
 
 
-@flax.struct.dataclass
-class Finished:
+class Finished(flax.struct.PyTreeNode):
     """Episodes that ended: how many, and the sum of their returns."""
 
     count: jax.Array
@@ -151,7 +148,7 @@ def prefill(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule
     if not plan.prefill:
         return run, counters, report({}, no_episodes())
 
-    def one_step(carry: Any, _: None) -> tuple[Any, None]:
+    def one_step(carry: Any, _: Any) -> tuple[Any, None]:
         run, counters, finished = carry
         key, action_key = jax.random.split(run.key)
         action = jax.random.uniform(action_key, (plan.envs, env.action_size), minval=-1.0, maxval=1.0)
@@ -165,7 +162,7 @@ def prefill(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule
 
 def train(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule) -> tuple[Run, Counters, Metrics]:
     """One chunk: `plan.iterations` times collect and learn."""
-    iteration = on_policy_iteration if isinstance(agent, OnPolicyAgent) else off_policy_iteration
+    iteration: Any = on_policy_iteration if isinstance(agent, OnPolicyAgent) else off_policy_iteration
     shapes = jax.eval_shape(lambda: iteration(agent, env, run, counters, plan)[2])
     means = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
@@ -185,14 +182,15 @@ def off_policy_iteration(
 ) -> tuple[Run, Counters, Metrics, Finished]:
     """`plan.steps` steps of every environment into replay, then `plan.updates` updates from it."""
 
-    def one_step(carry: Any, _: None) -> tuple[Any, Finished]:
+    def one_step(carry: Any, _: Any) -> tuple[Any, Finished]:
         run, counters = carry
         key, action_key = jax.random.split(run.key)
         action = agent.act(run.agent, run.env.obs, action_key)
         run, transition, _, ended = step_environments(env, run.replace(key=key), action)
         return remember(run, counters, transition), ended
 
-    def one_update(run: Run, _: None) -> tuple[Run, Metrics]:
+    def one_update(run: Run, _: Any) -> tuple[Run, Metrics]:
+        assert run.rows is not None
         key, batch_key, update_key = jax.random.split(run.key, 3)
         batch = replay.sample(run.rows, counters.env_steps, batch_key, agent.batch_size, env.spec)
         state, metrics = agent.update(run.agent, batch, update_key)
@@ -209,7 +207,7 @@ def on_policy_iteration(
 ) -> tuple[Run, Counters, Metrics, Finished]:
     """A rollout of `plan.steps` steps of every environment, then one update from it."""
 
-    def one_step(run: Run, _: None) -> tuple[Run, tuple[Rollout, Finished]]:
+    def one_step(run: Run, _: Any) -> tuple[Run, tuple[Rollout, Finished]]:
         key, action_key = jax.random.split(run.key)
         action = agent.act(run.agent, run.env.obs, action_key)
         run, transition, done, ended = step_environments(env, run.replace(key=key), action)
@@ -226,7 +224,7 @@ def on_policy_iteration(
 
 
 def step_environments(env: Any, run: Run, action: jax.Array) -> tuple[Run, Transition, jax.Array, Finished]:
-    """Step all environments of a run by (N, a) actions; also what was learned, (N,) ends, and the episodes that ended."""
+    """Step all environments of a run by (N, a) actions; also transitions, (N,) ends and the episodes that ended."""
     state = jax.vmap(for_training(env).step)(run.env, action)
     transition = Transition(
         obs=run.env.obs,
@@ -260,7 +258,7 @@ def add_finished(a: Finished, b: Finished) -> Finished:
 
 
 def report(means: Metrics, finished: Finished) -> Metrics:
-    """The metrics of a chunk: all of `METRICS` and `return_training`; NaN is "does not have" and "mean over nothing"."""
+    """The metrics of a chunk: `METRICS` and `return_training`; NaN is "does not have" and "mean over nothing"."""
     nothing = jnp.full((), jnp.nan)
     mean_return = jnp.where(finished.count > 0, finished.total / finished.count, jnp.nan)
     return {"return_training": mean_return} | {name: means.get(name, nothing) for name in METRICS}
@@ -268,7 +266,9 @@ def report(means: Metrics, finished: Finished) -> Metrics:
 
 def evaluate(agent: Agent, env: Any, run: Run, counters: Counters) -> Metrics:
     """Mean returns of the policy's mean action and of its draws, over 10 fresh episodes each, undiscounted."""
-    key = jax.random.fold_in(run.key, counters.env_steps)  # the run itself goes on as if it had not been looked at
+    # The run itself goes on as if it had not been looked at. The offset keeps clear of what `split` makes of the key:
+    # its n-th child is the same as `fold_in(key, n)`.
+    key = jax.random.fold_in(run.key, counters.env_steps.astype(jnp.uint32) + jnp.uint32(2**31))
     returns = episode_returns(agent, env, run.agent, key, EVALUATION_EPISODES).mean(axis=-1)
     return {"return_deterministic": returns[0], "return_stochastic": returns[1]}
 

@@ -1,6 +1,5 @@
 """SAC-AdaEnt: plain critics beside the soft ones; where their landscapes disagree, the actor climbs the plain one."""
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -11,14 +10,12 @@ from maxent_jax.agents.base import Metrics, Transition
 from maxent_jax.agents.sac import SAC, SACState, TwinCritic
 
 
-@flax.struct.dataclass
 class AdaEntState(SACState):
     """SAC's state and the critics that know no entropy."""
 
     plain_critic: TwinCritic
 
 
-@flax.struct.dataclass
 class SACAdaEnt(SAC):
     """SAC with adaptive entropy.
 

@@ -42,8 +42,7 @@ METRICS = (
 """All that any agent reports; an agent's `update` returns those that it has."""
 
 
-@flax.struct.dataclass
-class Transition:
+class Transition(flax.struct.PyTreeNode):
     """What one environment step taught; a batch of them (leading axes) is what agents learn from.
 
     Attributes:
@@ -63,8 +62,7 @@ class Transition:
     next_obs: jax.Array
 
 
-@flax.struct.dataclass
-class Rollout:
+class Rollout(flax.struct.PyTreeNode):
     """Consecutive transitions, (T, N, ...), of N environments.
 
     Attributes:
@@ -76,8 +74,7 @@ class Rollout:
     done: jax.Array
 
 
-@flax.struct.dataclass
-class Agent(abc.ABC):
+class Agent(flax.struct.PyTreeNode, abc.ABC):
     """What all agents share."""
 
     gamma: float = setting(0.99, "discount per control step", low=0, high=1)
@@ -115,7 +112,7 @@ class Agent(abc.ABC):
     def gradient_steps(self) -> int:
         """Optimiser steps in one call of `update`."""
 
-    def validate(self) -> None:  # noqa: B027 - most agents have nothing to add
+    def validate(self) -> None:
         """Raise a ValueError where two fields contradict each other."""
 
     def initial_policy(self, spec: EnvSpec) -> tuple[jax.Array, jax.Array]:
@@ -129,7 +126,6 @@ class Agent(abc.ABC):
         return mean, std
 
 
-@flax.struct.dataclass
 class OffPolicyAgent(Agent):
     """An agent that learns from replayed transitions: its `batch` is a `Transition` with a leading axis."""
 
@@ -153,7 +149,6 @@ class OffPolicyAgent(Agent):
             )
 
 
-@flax.struct.dataclass
 class OnPolicyAgent(Agent):
     """An agent that learns from its own fresh rollouts: its `batch` is a `Rollout`."""
 

@@ -15,17 +15,15 @@ from maxent_jax.networks import Params
 from maxent_jax.normalisation import Statistics
 
 
-@flax.struct.dataclass
-class PPOState:
-    """All that PPO learns. `params` holds `actor` and `value`; `statistics` is idle unless observations are normalised."""
+class PPOState(flax.struct.PyTreeNode):
+    """All that PPO learns; `params` holds `actor` and `value`, `statistics` is idle unless observations are scaled."""
 
     params: Params
     opt: optax.OptState
     statistics: Statistics
 
 
-@flax.struct.dataclass
-class Lesson:
+class Lesson(flax.struct.PyTreeNode):
     """What a rollout teaches, one row a step; every field (rollout_steps, ...)."""
 
     obs: jax.Array
@@ -66,7 +64,6 @@ def advantages(
     return jax.lax.scan(backwards, jnp.zeros_like(delta[0]), (delta, decay), reverse=True)[1]
 
 
-@flax.struct.dataclass
 class PPO(OnPolicyAgent):
     """Proximal policy optimisation.
 

@@ -14,23 +14,20 @@ from maxent_jax.agents.base import Metrics, OffPolicyAgent, Transition
 from maxent_jax.networks import Params
 
 
-@flax.struct.dataclass
-class Learner:
+class Learner(flax.struct.PyTreeNode):
     """Parameters and their optimiser."""
 
     params: Params
     opt: optax.OptState
 
 
-@flax.struct.dataclass
 class TwinCritic(Learner):
     """Two critics, stacked along a leading axis of 2, and their slow copies."""
 
     target: Params
 
 
-@flax.struct.dataclass
-class SACState:
+class SACState(flax.struct.PyTreeNode):
     """All that SAC learns."""
 
     actor: Learner
@@ -42,7 +39,6 @@ class SACState:
 S = TypeVar("S", bound=SACState)
 
 
-@flax.struct.dataclass
 class SAC(OffPolicyAgent):
     """Soft actor-critic.
 
