@@ -1,8 +1,19 @@
-"""What the reader of a figure must know of the runs behind it."""
+"""What the reader of a figure or a table must know of the runs behind it."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from maxent_jax import runs
 from maxent_jax.runs import Result
+
+
+def record(path: Path, preset: str, results: list[Result], rows: list[dict[str, Any]]) -> None:
+    """Write a table of results as JSON, with the budget, seeds, device and versions behind it."""
+    seeds = {result.config["agent"]: result.config["seeds"] for result in results}
+    about = {"preset": preset, "budget": budget(results), "seeds": seeds}
+    runs.write_json(path, about | {"device": runs.device(), "versions": runs.versions(), "rows": rows})
 
 
 def budget(results: list[Result]) -> str:

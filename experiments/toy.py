@@ -1,7 +1,6 @@
 """The toy problem: entropy misleads SAC at alpha = 1, SAC-AdaEnt repairs it; exact values beside learned ones."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from rich.table import Table
 
 import envs
 from envs.toy import GOOD, START, Toy
-from experiments.captions import budget
+from experiments.captions import budget, record
 from maxent_jax import api, plots, rollout
 from maxent_jax.runs import Result
 
@@ -98,7 +97,7 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     ]
     rows = outcome(results)
     (path / "figures").mkdir()
-    (path / "outcome.json").write_text(json.dumps(rows, indent=2) + "\n")
+    record(path / "outcome.json", preset, results, rows)
     draw(results, path / "figures" / "toy.png", preset)
     plots.curves(results, path / "figures" / "curves.png", caption=budget(results))
     if console is not None:

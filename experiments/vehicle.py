@@ -1,6 +1,5 @@
 """The vehicle: SAC, SAC-AdaEnt and PPO on a car without grip, beside doing nothing and acting at random."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from rich.table import Table
 import envs
 from envs.vehicle import Vehicle
 from envs.vehicle import path as path_point
-from experiments.captions import budget
+from experiments.captions import budget, record
 from maxent_jax import api, plots, stats
 from maxent_jax.runs import Result
 
@@ -39,7 +38,7 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     )
     draw_paths(results, env, path / "figures" / "paths.png", preset)
     rows = table(results, lines)
-    (path / "outcome.json").write_text(json.dumps(rows, indent=2) + "\n")
+    record(path / "outcome.json", preset, results, rows)
     if console is not None:
         shown = Table("agent", "mean action: return, 95 % interval", "sampled", title=f"vehicle, preset {preset}")
         for row in rows:
