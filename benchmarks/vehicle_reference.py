@@ -63,11 +63,20 @@ def solve(actions: np.ndarray, tyres: str = "published", mass: float = MASS, sta
     return np.stack(states)
 
 
-def random_actions(rng: np.random.Generator, sequences: int, tyres: str, steps: int = 200) -> np.ndarray:
-    """(sequences, steps, 2) actions on which accuracy is judged; with road tyres, those that keep the car rolling."""
-    if tyres == "published":
-        return rng.uniform(-1.0, 1.0, (sequences, steps, 2))
-    return np.stack([rng.uniform(0.0, 1.0, (sequences, steps)), rng.uniform(-0.3, 0.3, (sequences, steps))], -1)
+def random_actions(rng: np.random.Generator, sequences: int, tyres: str, hold: int = 1) -> np.ndarray:
+    """Actions for 20 s on which accuracy is judged: all of them, with road tyres those that keep the car rolling.
+
+    Args:
+      rng: where they come from.
+      sequences: how many.
+      tyres: a key of `STIFFNESS`.
+      hold: control steps between changes of the action, a divisor of 200.
+
+    Returns:
+      (sequences, 200, 2) throttle, steering.
+    """
+    low, high = {"published": ([-1.0, -1.0], [1.0, 1.0]), "road": ([0.0, -0.3], [1.0, 0.3])}[tyres]
+    return np.repeat(rng.uniform(low, high, (sequences, 200 // hold, 2)), hold, axis=1)
 
 
 def midpoint_step(state: np.ndarray, action: np.ndarray, tyres: str, substeps: int) -> np.ndarray:

@@ -52,16 +52,17 @@ def target_positions(steps):
 # Accuracy
 
 
+@pytest.mark.parametrize("hold", [1, 20])
 @pytest.mark.parametrize(("tyres", "metres", "radians"), [("published", 0.02, 2e-3), ("road", 0.01, 1e-3)])
-def test_car_is_where_the_equations_lead_after_20_seconds(tyres, metres, radians):
-    actions = random_actions(np.random.default_rng(7), 20, tyres).astype(np.float32)
+def test_car_is_where_the_equations_lead_after_20_seconds(tyres, metres, radians, hold):
+    actions = random_actions(np.random.default_rng(7), 20, tyres, hold).astype(np.float32)
     exact = np.stack([solve(sequence, tyres) for sequence in actions])
     states = batched(make(tyres=tyres), actions)
     pose, velocity = np.asarray(states.pipeline_state.pose), np.asarray(states.pipeline_state.velocity)
     if tyres == "road":
         assert exact[:, :, 3].min() > 1  # the premise of the bound
-    assert np.hypot(*(pose[:, -1, :2] - exact[:, -1, :2]).T).max() < metres / 3
-    assert np.abs(wrapped(pose[:, -1, 2] - exact[:, -1, 2])).max() < radians / 3
+    assert np.hypot(*(pose[:, -1, :2] - exact[:, -1, :2]).T).max() < metres / 2
+    assert np.abs(wrapped(pose[:, -1, 2] - exact[:, -1, 2])).max() < radians / 2
     np.testing.assert_allclose(velocity, exact[:, 1:, 3:], atol=5e-3)
 
     # and what an agent sees of it, computed apart
