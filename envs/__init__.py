@@ -6,7 +6,21 @@ import io
 with contextlib.redirect_stdout(io.StringIO()):  # MJX prints that an optional backend is missing, which helps nobody
     import mujoco.mjx  # noqa: F401
 
-from envs.base import EnvSpec, State, Task, for_training
+from envs.base import EnvSpec, State, Task, for_training, initial_state, next_state
+from envs.fields import InvalidSetting, setting
 from envs.registry import make, names, spec, task
 
-__all__ = ["EnvSpec", "State", "Task", "for_training", "make", "names", "spec", "task"]
+__all__ = [
+    "EnvSpec",
+    "InvalidSetting",
+    "State",
+    "Task",
+    "for_training",
+    "initial_state",
+    "make",
+    "names",
+    "next_state",
+    "setting",
+    "spec",
+    "task",
+]
