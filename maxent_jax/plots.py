@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -96,7 +95,7 @@ def draw_slice(ax: Axes, cut: rollout.Slice) -> None:
         ax.plot(cut.action, values, color=Q_COLOURS[name], label=f"learned {name} Q")
     shade = ax.twinx()
     shade.fill_between(cut.action, cut.density, color="#999999", alpha=0.3, linewidth=0, label="policy density")
-    shade.set_ylim(0, 1.6 * max(float(cut.density.max()), 1e-6))
+    shade.set_ylim(0, 1.6 * float(np.max(cut.density, where=np.isfinite(cut.density), initial=1e-6)))
     shade.set_yticks([])
     shade.spines[["top", "right"]].set_visible(False)
     ax.set_zorder(shade.get_zorder() + 1)
@@ -112,7 +111,7 @@ def landscape(result: Result, path: Path, run: int = 0) -> None:
       path: the PNG to write.
       run: whose policy.
     """
-    info = result.runs[run]
+    info = result.check_run(run)
     agent, env = result.agents[info.configuration], result.envs[info.configuration]
     state = result.agent_state(run)
     seen = rollout.episode(agent, env, state, jax.random.key(info.seed))
@@ -122,9 +121,10 @@ def landscape(result: Result, path: Path, run: int = 0) -> None:
     _draw_episode(axes[0, 0], seen, getattr(agent, "threshold", None), states)
     for ax in axes[0, 1:]:
         ax.axis("off")
-    for row, step in zip(axes[1:], states, strict=True):
+    cuts = [[rollout.action_slice(agent, state, seen.obs[step], i) for i in range(dimensions)] for step in states]
+    for row, cut, step in zip(axes[1:], cuts, states, strict=True):
         for dimension, ax in enumerate(row):
-            draw_slice(ax, rollout.action_slice(agent, state, seen.obs[step], dimension))
+            draw_slice(ax, cut[dimension])
             about = "" if seen.similarity is None else f", similarity {seen.similarity[step]:.2f}"
             ax.set_title(f"step {step}{about}", fontsize=9)
             ax.set_xlabel(f"action {dimension}")
@@ -133,7 +133,7 @@ def landscape(result: Result, path: Path, run: int = 0) -> None:
     missing = {
         0: " The agent learns no Q: only its policy is drawn.",
         1: " The agent has no plain critics: no comparison is drawn.",
-    }.get(len(agent.q_landscapes(state, jnp.asarray(seen.obs[:1]), jnp.asarray(seen.action[:1]))), "")
+    }.get(len(cuts[0][0].q), "")
     drawn.supxlabel(
         f"{label(result, info.configuration)} on {result.config['env']}, seed {info.seed}: "
         f"one episode by the mean action, return {seen.reward.sum():,.4g}.{missing}",

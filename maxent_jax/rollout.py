@@ -1,6 +1,7 @@
 """One episode, looked at closely: what the policy saw and did, and the landscapes along it."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -44,17 +45,17 @@ def episode(agent: Agent, env: Any, agent_state: Any, key: jax.Array) -> Episode
     """
     reset_key, act_key, sample_key = jax.random.split(key, 3)
 
-    def step(state: Any, _: None) -> tuple[Any, Any]:
+    @jax.jit
+    def step(agent: Agent, env: Any, agent_state: Any, state: Any) -> Any:
         action = agent.act(agent_state, state.obs, act_key, deterministic=True)
-        after = env.step(state, action)
-        return after, (state.obs, action, after.reward, state.done)
+        return action, env.step(state, action)
 
-    def roll() -> Any:
-        return jax.lax.scan(step, env.reset(reset_key), length=int(env.horizon))[1]
-
-    obs, action, reward, over = (np.asarray(x) for x in jax.jit(roll)())
-    lived = over == 0
-    obs, action, reward = obs[lived], action[lived], reward[lived]
+    state, time, seen = jax.jit(env.reset)(reset_key), 0, []
+    while time < int(env.horizon) and (not seen or not state.done):
+        action, after = step(agent, env, agent_state, state)
+        seen.append((state.obs, action, after.reward))
+        state, time = after, time + int(after.info["duration"])
+    obs, action, reward = (np.stack(column) for column in zip(*seen, strict=True))
     return Episode(obs, action, reward, similarity(agent, agent_state, obs, sample_key))
 
 
@@ -70,10 +71,15 @@ def similarity(agent: Agent, agent_state: Any, obs: Any, key: jax.Array | None =
     Returns:
       (T,) similarities; None for an agent without both landscapes.
     """
-    key = jax.random.key(0) if key is None else key
+    found = _similarity(agent, agent_state, jnp.asarray(obs), jax.random.key(0) if key is None else key)
+    return None if found is None else np.asarray(found)
+
+
+@jax.jit
+def _similarity(agent: Agent, agent_state: Any, obs: jax.Array, key: jax.Array) -> jax.Array | None:
     repeated = jnp.broadcast_to(obs[:, None], (len(obs), SAMPLES, obs.shape[-1]))
     q = agent.q_landscapes(agent_state, repeated, agent.act(agent_state, repeated, key))
-    return np.asarray(landscape.similarity(q["soft"], q["plain"])) if {"soft", "plain"} <= set(q) else None
+    return landscape.similarity(q["soft"], q["plain"]) if {"soft", "plain"} <= set(q) else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,20 +110,22 @@ def action_slice(agent: Agent, agent_state: Any, obs: Any, dimension: int, point
       points: how fine.
 
     Returns:
-      The slice; its density integrates to 1 over the dimension where the action has only one.
+      The slice. Where the action has more than one dimension its density is scaled to integrate to 1 over the slice.
     """
+    axis, q, density, mean = jax.tree.map(
+        np.asarray, _cut(agent, agent_state, jnp.asarray(obs), dimension=dimension, points=points)
+    )
+    return Slice(axis, q, density, float(mean))
+
+
+@functools.partial(jax.jit, static_argnames=("dimension", "points"))
+def _cut(agent: Agent, agent_state: Any, obs: jax.Array, *, dimension: int, points: int) -> Any:
     mean = agent.act(agent_state, obs, jax.random.key(0), deterministic=True)
-    inside = jnp.clip(mean, -0.999, 0.999)
     axis = jnp.linspace(-0.999, 0.999, points)
+    inside = jnp.clip(mean, -0.999, 0.999)
     actions = jnp.broadcast_to(inside, (points, *inside.shape)).at[:, dimension].set(axis)
-    repeated = jnp.broadcast_to(jnp.asarray(obs), (points, *jnp.shape(obs)))
+    repeated = jnp.broadcast_to(obs, (points, *obs.shape))
     log_density = agent.log_prob(agent_state, repeated, actions)
     if len(inside) > 1:  # a conditional density, scaled to integrate to 1
         log_density = log_density - jax.nn.logsumexp(log_density) - jnp.log(axis[1] - axis[0])
-    q = agent.q_landscapes(agent_state, repeated, actions)
-    return Slice(
-        np.asarray(axis),
-        {name: np.asarray(values) for name, values in q.items()},
-        np.exp(np.asarray(log_density)),
-        float(mean[dimension]),
-    )
+    return axis, agent.q_landscapes(agent_state, repeated, actions), jnp.exp(log_density), mean[dimension]
