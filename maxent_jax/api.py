@@ -5,23 +5,29 @@ With `cli.py` the only module that may look into every room: it finds tasks and 
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
+import jax
+import numpy as np
 from rich.console import Console
 
 import envs as tasks
 from envs import fields
-from envs.fields import InvalidSetting
+from envs.fields import InvalidSetting, Setting
 from maxent_jax import interrupts, plots, runs
 from maxent_jax import sweep as sweeps
-from maxent_jax.agents import Agent, agent_class, agent_name
+from maxent_jax.agents import Agent, agent_name
 from maxent_jax.progress import Reporter
 from maxent_jax.runs import Result
 from maxent_jax.sweep import Program, Sweep
 
 Values = Mapping[str, Any]
+STEPS = Setting("steps", int, True, None, "environment steps a run, after the prefill; none: the preset's", True, low=1)
+ENVS = Setting("envs", int, True, None, "environments a run steps in parallel; none: the preset's", True, low=1)
+EVALUATIONS = Setting("evaluations", int, False, 20, "evaluations, evenly spread", True, low=1)
+MOST_SEEDS = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,15 +150,17 @@ def prepare(
     task_name = next((name for name in tasks.names() if type(task) is tasks.task(name)), type(task).__name__)
     given = dict(agent_fields or {})
     if isinstance(agent, str):
-        agent_class(agent)
-        row = published.row(agent, task_name, preset)
-        reference = published.row(agent, task_name)
+        row, reference = published.row(agent, task_name, preset), published.row(agent, task_name)
+    elif isinstance(agent, Agent):
+        if steps is None:
+            raise InvalidSetting("steps = None: must be given for an agent that is not given by name")
+        row = reference = published.Row(agent, steps)
     else:
-        row = reference = published.Row(agent, steps=0)
+        raise InvalidSetting(f"agent = {fields.show(agent)}: must be an agent's name or an Agent")
     base = _build_agent(row.agent, given)
-    count = _whole("steps", row.steps if steps is None else steps, high=2**31 - 1)
-    parallel = _whole("envs", row.envs if envs is None else envs, high=2**20)
-    chunks = _whole("evaluations", evaluations, high=100_000)
+    count = STEPS.check(steps) or row.steps
+    parallel = ENVS.check(envs) or row.envs
+    chunks = EVALUATIONS.check(evaluations)
     named = _seeds(seeds)
     checked_grid = _grid(base, task, grid or {})
     expanded = sweeps.expand(base, task, named, checked_grid, count, parallel, chunks)
@@ -221,7 +229,7 @@ def execute(job: Job, console: Console | None = None) -> Result:
     finished = False
     try:
         with (
-            open(job.out / "metrics.jsonl", "w") as log,
+            open(job.out / "metrics.jsonl", "wb", buffering=0) as log,
             interrupts.watch(
                 lambda: reporter.say("ending after the chunk in flight; Ctrl-C again ends at once")
             ) as watch,
@@ -254,9 +262,8 @@ def _run_program(
         if chunk is None:
             break
         elapsed += chunk.seconds
-        for line in runs.metric_lines(program, chunk, elapsed):
-            log.write(runs.to_line(line))
-        log.flush()
+        lines = [runs.to_line(line) for line in runs.metric_lines(program, chunk, elapsed)]
+        log.write("".join(lines).encode())  # at once: a second Ctrl-C leaves whole lines
         reporter.chunk(program, chunk)
         state = chunk.state
     runs.save_agents(job.out, index, state)
@@ -290,27 +297,22 @@ def _task(env: Any, values: Values) -> Any:
 
 def _build_agent(agent: Agent, values: Values) -> Agent:
     fields.checked(type(agent), values, where="agent.")
-    built = fields.build(type(agent), fields.plain_values(agent) | dict(values), where="agent.")
-    built.validate()
-    return built
-
-
-def _whole(name: str, value: Any, high: int) -> int:
-    return fields.Setting(name, int, False, None, "", True, low=1, high=high).check(value)
+    return fields.build(type(agent), fields.plain_values(agent) | dict(values), where="agent.")
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    if isinstance(seeds, int) and not isinstance(seeds, bool):
-        return tuple(range(_whole("seeds", seeds, high=1_000_000)))
-    rule = "must be different whole numbers from 0 to 4294967295, or how many"
-    try:
-        named = tuple(int(seed) for seed in seeds)  # pyright: ignore[reportGeneralTypeIssues]
-        fine = named and len(set(named)) == len(named) and all(0 <= seed < 2**32 for seed in named)
-    except (TypeError, ValueError):
-        named, fine = (), False
-    if not fine or any(a != b for a, b in zip(named, seeds, strict=True)):  # pyright: ignore[reportArgumentType]
-        raise InvalidSetting(f"seeds = {fields.show(seeds)}: {rule}")
-    return named
+    """The seeds by name; `n` is 0 to n - 1."""
+    given = seeds.tolist() if isinstance(seeds, (np.ndarray, np.generic, jax.Array)) else seeds
+    given = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else given
+    named = list(range(given)) if _is_seed(given) and given <= MOST_SEEDS else given
+    if not isinstance(named, list) or not named or not all(map(_is_seed, named)) or len(set(named)) < len(named):
+        rule = f"must be how many (1 to {MOST_SEEDS}), or a list of different whole numbers from 0 to 4294967295"
+        raise InvalidSetting(f"seeds = {fields.show(given)}: {rule}")
+    return tuple(int(seed) for seed in named)
+
+
+def _is_seed(value: Any) -> TypeGuard[int]:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= int(value) < 2**32
 
 
 def _grid(agent: Agent, env: Any, grid: Mapping[str, Sequence[Any]]) -> dict[str, tuple[Any, ...]]:

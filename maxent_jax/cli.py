@@ -1,20 +1,18 @@
 """The command line: parse, call, print. The same functions are one import away in Python.
 
-Options are parsed in two passes. The first finds AGENT, `--env` and `--preset`; the second knows their fields, so that
-`--help` shows them and a mistake is one line that names what is allowed.
+The first pass over the words finds AGENT, `--env` and `--preset`; the second knows their fields, so that `--help` shows
+them and a mistake is one line that names what is allowed.
 """
 
-import contextlib
 import dataclasses
-import io
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 import envs
 import experiments
@@ -23,29 +21,23 @@ from envs.fields import InvalidSetting, Setting
 from experiments import published
 from maxent_jax import api, interrupts, plots, runs
 from maxent_jax.agents import AGENTS, agent_class
+from maxent_jax.options import FORCE, GRID, option, parse, required, take_apart
 
 PROGRAM = "maxent-jax"
 CONSOLE = Console()
-
-
-def option(name: str, kind: type, help: str, default: Any = None, **limits: Any) -> Setting:  # noqa: A002
-    """An option of a command, declared as the fields of agents and tasks are."""
-    return Setting(name, kind, default is None, default, help, True, **limits)
-
-
-ENV = Setting("env", str, False, None, "the task", True, choices=tuple(envs.names()))
-PRESET = option("preset", str, "settings to start from", "paper", choices=published.PRESETS)
+AGENT = required("AGENT", "the agent", AGENTS)
+ENV = required("env", "the task", envs.names())
+NAME = required("NAME", "the experiment", experiments.names())
+RUN_DIR = required("RUN_DIR", "a folder that train or sweep made")
 TRAINING = (
     ENV,
     option("seeds", str, "how many (8: 0 to 7), or which, with a comma (7, or 101,102)", "1"),
-    option("steps", int, "environment steps a run, after the random prefill; none: the preset's", low=1),
-    option("envs", int, "environments a run steps in parallel; none: the preset's", low=1),
-    option("evaluations", int, "evaluations, evenly spread", 20, low=1),
-    PRESET,
+    api.STEPS,
+    api.ENVS,
+    api.EVALUATIONS,
+    option("preset", str, "settings to start from", "paper", choices=published.PRESETS),
     option("out", str, "run directory to make; none: runs/AGENT-ENV-NUMBER"),
 )
-GRID = option("grid", str, "FIELD=a,b,...: values of a field; env.FIELD for the task's; repeatable")
-FORCE = Setting("force", bool, False, False, "repeat what is there already", True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,24 +82,32 @@ def sweep_command(words: list[str]) -> None:
 
 def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
     known = (*TRAINING, *more)
-    agent, env, preset = _first_pass(words)
-    if agent is None or env is None:
+    taken = take_apart(words)
+    chosen = dict(taken.options)
+    agent = next((word for word in taken.positional if not word.startswith("-")), None)
+    env, preset = chosen.get("--env"), chosen.get("--preset") or "paper"
+    if agent is not None:
+        agent_class(agent)
+    if env is not None:
+        envs.task(env)
+    command = f"{PROGRAM} {command}"
+    if agent is None or env is None:  # prints help, or says what is missing
         about = f"AGENT: {', '.join(AGENTS)}. Name AGENT and --env to see their fields, too."
-        _parse(f"{command} AGENT", words, known, about=about, positional=("AGENT",))
-        raise InvalidSetting("AGENT and --env must both be given")
+        parse(command, words, known, about, (AGENT,))
+        return
     row = published.row(agent, env, preset)
-    given = _parse(
+    given = parse(
         command,
         words,
         known,
         about=f"Defaults of {agent} on {env}, preset {preset}: {row.steps:,} steps, {row.envs} environments a run.",
-        positional=("AGENT",),
+        positional=(AGENT,),
         agent=_with_defaults(type(row.agent), fields.plain_values(row.agent)),
         env=_with_defaults(envs.task(env), {}),
     )
-    grid = _grid(given.lists.get("grid", []), type(row.agent), envs.task(env))
-    if command == "sweep" and not grid:
-        raise InvalidSetting("grid: must be given at least once, as FIELD=a,b,...")
+    grid = _grid(given.grid, type(row.agent), envs.task(env))
+    if command.endswith("sweep") and not grid:
+        raise InvalidSetting("--grid is missing; must be FIELD=a,b,... at least once")
     options = given.options
     api.train(
         agent,
@@ -133,7 +133,7 @@ def reproduce_command(words: list[str]) -> None:
         FORCE,
     )
     about = f"NAME: {', '.join(experiments.names())}."
-    given = _parse("reproduce", words, known, about=about, positional=("NAME",))
+    given = parse(f"{PROGRAM} reproduce", words, known, about, (NAME,))
     experiments.reproduce(
         given.positional[0],
         preset=given.options["preset"],
@@ -149,22 +149,23 @@ def landscape_command(words: list[str]) -> None:
         option("run", int, "which run of the directory", 0, low=0),
         option("out", str, "PNG to write; none: RUN_DIR/figures/landscape.png"),
     )
-    given = _parse("landscape", words, known, positional=("RUN_DIR",))
+    given = parse(f"{PROGRAM} landscape", words, known, positional=(RUN_DIR,))
     directory = Path(given.positional[0])
     result = runs.load(directory)
+    result.check_run(given.options["run"])
     path = Path(given.options["out"] or directory / "figures" / "landscape.png")
-    if not path.parent.is_dir():
-        raise InvalidSetting(f"out = {str(path)!r}: its folder does not exist; must be a PNG in an existing folder")
+    if path.suffix != ".png" or path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InvalidSetting(f"out = {str(path)!r}: must be a .png in an existing folder that can be written")
     plots.landscape(result, path, given.options["run"])
-    CONSOLE.print(str(path), highlight=False, soft_wrap=True)
+    CONSOLE.print(str(path), markup=False, highlight=False, soft_wrap=True)
 
 
 def envs_command(words: list[str]) -> None:
     """List the tasks; with --env, the fields of one."""
     known = (dataclasses.replace(ENV, optional=True),)
-    name = _parse("envs", words, known).options["env"]
+    name = parse(f"{PROGRAM} envs", words, known).options["env"]
     if name is not None:
-        table = Table("field", "default", "allowed", "meaning", title=name)
+        table = Table(Column("field", no_wrap=True), "default", "allowed", "meaning", title=name)
         for field in fields.settings(envs.task(name)).values():
             table.add_row(field.name, str(field.default), field.allowed, field.help)
     else:
@@ -190,41 +191,6 @@ def _print_commands() -> None:
         print(f"  {name:10} {(command.__doc__ or '').splitlines()[0]}")
 
 
-@dataclasses.dataclass(frozen=True)
-class Given:
-    """A parsed command line: only the agent's and the task's fields that differ from their defaults are named."""
-
-    positional: tuple[str, ...]
-    options: Mapping[str, Any]
-    lists: Mapping[str, list[str]]
-    agent: Mapping[str, Any]
-    env: Mapping[str, Any]
-
-
-def _first_pass(words: Sequence[str]) -> tuple[str | None, str | None, str]:
-    """AGENT, `--env` and `--preset`, checked; None where not given."""
-    found: dict[str, str] = {}
-    agent = None
-    index = 0
-    while index < len(words):
-        word = words[index]
-        if word.startswith("--"):
-            name, equals, value = word.partition("=")
-            if not equals:
-                index += 1
-                value = words[index] if index < len(words) else ""
-            found[name] = value
-        elif not word.startswith("-") and agent is None:
-            agent = word
-        index += 1
-    if agent is not None:
-        agent_class(agent)
-    if "--env" in found:
-        envs.task(found["--env"])
-    preset = found.get("--preset", "paper")
-    return agent, found.get("--env"), PRESET.check(preset) if agent else preset
-
-
 def _with_defaults(cls: type, defaults: Mapping[str, Any]) -> tuple[Setting, ...]:
     return tuple(
         dataclasses.replace(field, default=defaults.get(name, field.default))
@@ -232,122 +198,12 @@ def _with_defaults(cls: type, defaults: Mapping[str, Any]) -> tuple[Setting, ...
     )
 
 
-def _parse(
-    command: str,
-    words: list[str],
-    known: Iterable[Setting],
-    about: str = "",
-    positional: tuple[str, ...] = (),
-    agent: tuple[Setting, ...] = (),
-    env: tuple[Setting, ...] = (),
-) -> Given:
-    """Let tyro take the words apart and print `--help`; names and values are checked by `Setting`.
-
-    Raises:
-      InvalidSetting: an unknown option, a missing or a wrong value.
-      SystemExit: after `--help`.
-    """
-    known = tuple(known)
-    names = [f"--{field.name}" for field in known]
-    names += [f"--{group}.{field.name}" for group, own in (("agent", agent), ("env", env)) for field in own]
-    if not {"-h", "--help"} & set(words):
-        for word in words:
-            name = word.partition("=")[0]
-            if name.startswith("--") and name.replace("-", "_").replace("__", "--", 1) not in names:
-                raise fields.unknown(f"option {name}", name, names)
-    parts: list[tuple[str, Any, Any]] = [
-        (name, Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar=name, help="")], dataclasses.field())
-        for name in positional
-    ]
-    required = [field for field in known if field.default is None and not field.optional]
-    parts += [_argument(field) for field in (*required, *(f for f in known if f not in required))]
-    for group, own in (("agent", agent), ("env", env)):
-        if own:
-            inner = dataclasses.make_dataclass(group, [_argument(field) for field in own])
-            parts.append((f"{group}_fields", Annotated[inner, tyro.conf.arg(name=group)], _default_of(inner)))
-    shape = dataclasses.make_dataclass("Options", parts)
-    parsed = _run_tyro(shape, command, words, about)
-    texts = {field.name: getattr(parsed, field.name) for field in known}
-    values = {
-        field.name: _value(field, texts[field.name]) for field in known if not isinstance(texts[field.name], tuple)
-    }
-    changed = {
-        group: {
-            field.name: value
-            for field in own
-            if (value := field.parse(getattr(getattr(parsed, f"{group}_fields"), field.name), f"{group}."))
-            != field.default
-        }
-        for group, own in (("agent", agent), ("env", env))
-    }
-    lists = {name: list(text) for name, text in texts.items() if isinstance(text, tuple)}
-    return Given(tuple(getattr(parsed, name) for name in positional), values, lists, changed["agent"], changed["env"])
-
-
-def _default_of(cls: type) -> Any:
-    return dataclasses.field(default_factory=cls)
-
-
-def _value(field: Setting, text: Any) -> Any:
-    return text if isinstance(text, bool) else field.parse(text)
-
-
-def _argument(field: Setting) -> tuple[str, Any, Any]:
-    """A tyro argument that takes a text, whatever the field's type: `Setting.parse` reads it."""
-    if field.name == "grid":
-        kind: Any = tyro.conf.UseAppendAction[tuple[str, ...]]
-        return (
-            field.name,
-            Annotated[kind, tyro.conf.arg(help=field.help, metavar="FIELD=a,b")],
-            dataclasses.field(default=()),
-        )
-    if field.name == "force":
-        return (
-            field.name,
-            Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help=field.help)],
-            dataclasses.field(default=False),
-        )
-    about = tyro.conf.arg(help=field.help, metavar=field.allowed.replace(" ", "-"))
-    default = (
-        dataclasses.field()
-        if field.default is None and not field.optional
-        else dataclasses.field(default=_text(field.default))
-    )
-    return field.name, Annotated[str, about], default
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, (tuple, list)):
-        return ",".join(str(part) for part in value)
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
-
-
-def _run_tyro(shape: type, command: str, words: list[str], about: str) -> Any:
-    complaint = io.StringIO()
+def _seeds(text: str) -> Any:
+    """A number, or a list where there is a comma; what is neither is left for `train` to refuse."""
     try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(shape, prog=f"{PROGRAM} {command}", description=about, args=words, use_underscores=True)
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise InvalidSetting(_one_line(complaint.getvalue())) from None
-
-
-def _one_line(box: str) -> str:
-    """The message inside tyro's box, without its frame and its hints."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()]
-    body = [line for line in lines[1:] if line]
-    return " ".join(body[:2]) if body else "the command line cannot be read"
-
-
-def _seeds(text: str) -> int | list[int]:
-    parts = [part for part in text.split(",") if part.strip()]
-    try:
-        numbers = [int(part) for part in parts]
-        return numbers if "," in text else numbers[0]
-    except (ValueError, IndexError):
-        rule = "must be a whole number >= 1, or different whole numbers separated by commas"
-        raise InvalidSetting(f"seeds = {text!r}: {rule}") from None
+        return [int(part) for part in text.split(",") if part.strip()] or text if "," in text else int(text)
+    except ValueError:
+        return text
 
 
 def _grid(texts: Sequence[str], agent: type, env: type) -> dict[str, list[Any]]:
@@ -356,7 +212,7 @@ def _grid(texts: Sequence[str], agent: type, env: type) -> dict[str, list[Any]]:
     grid: dict[str, list[Any]] = {}
     for text in texts:
         name, equals, listed = text.partition("=")
-        name = name.strip()
+        name = name.strip().replace("-", "_")
         if name not in known:
             raise fields.unknown(f"grid field {name!r}", name, known)
         if name in grid:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -57,11 +58,13 @@ def check_out(path: Path, needed: int) -> None:
     Raises:
       InvalidSetting: the path is taken, cannot be written, or its disk is full.
     """
-    if path.is_dir() and any(path.iterdir()):
-        raise InvalidSetting(f"out = {str(path)!r}: the folder is not empty; must be a new or an empty folder")
-    if path.exists() and not path.is_dir():
-        raise InvalidSetting(f"out = {str(path)!r}: is a file; must be a new or an empty folder")
-    parent = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    try:
+        if path.is_dir() and any(path.iterdir()):
+            raise InvalidSetting(f"out = {str(path)!r}: the folder is not empty; must be a new or an empty folder")
+        parent = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    except OSError as error:  # a folder on the way that may not be entered, or a name that is too long
+        reason = error.strerror or "cannot be made"
+        raise InvalidSetting(f"out = {str(path)!r}: {reason}; must be a new or an empty folder") from None
     if not parent.is_dir():
         raise InvalidSetting(f"out = {str(path)!r}: {str(parent)!r} is a file; must be a new or an empty folder")
     if not os.access(parent, os.W_OK | os.X_OK) or os.statvfs(parent).f_flag & os.ST_RDONLY:
@@ -192,22 +195,34 @@ class Result:
         """The saved state of one run's agent.
 
         Raises:
-          InvalidSetting: there is no such run.
-          FileNotFoundError: it was never saved.
+          InvalidSetting: there is no such run, or it never began.
         """
-        info = next((info for info in self.runs if info.run == run), None)
-        if info is None:
-            raise InvalidSetting(f"run = {run}: must be one of 0 to {len(self.runs) - 1}")
+        configuration = self.check_run(run).configuration
         program = self.config["runs"][run]["program"]
         members = [entry["run"] for entry in self.config["runs"] if entry["program"] == program]
-        states = self._program_states(program, info.configuration, len(members))
-        return jax.tree.map(lambda x: x[members.index(run)], states)
+        states = self._program_states(program, configuration, len(members))
+        return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[members.index(run)]), states)
+
+    def check_run(self, run: int) -> RunInfo:
+        """What is known of one run.
+
+        Raises:
+          InvalidSetting: there is no such run.
+        """
+        if run not in range(len(self.runs)):
+            raise InvalidSetting(f"run = {run}: must be one of 0 to {len(self.runs) - 1}")
+        return self.runs[run]
 
     def _program_states(self, program: int, configuration: int, size: int) -> Any:
-        agent, env = self.agents[configuration], self.envs[configuration]
-        keys = jax.vmap(jax.random.key)(np.zeros(size, np.uint32))
-        shapes = jax.eval_shape(jax.vmap(lambda key: agent.init(key, env.spec)), keys)
         path = (self.path / "checkpoints" / f"program_{program}").absolute()
+        if not path.is_dir():
+            raise InvalidSetting(f"run directory {str(self.path)!r}: has no {path.name}; it must have been trained")
+        agent, env = self.agents[configuration], self.envs[configuration]
+
+        def init(seed: jax.Array) -> Any:
+            return agent.init(jax.random.key(seed), env.spec)
+
+        shapes = jax.eval_shape(jax.vmap(init), np.zeros(size, np.uint32))
         with ocp.StandardCheckpointer() as checkpointer:
             return checkpointer.restore(path, shapes)
 
@@ -221,8 +236,8 @@ class Result:
         Returns:
           A compiled function `(obs, key=None) -> action`; observations (..., o), actions (..., a) in [-1, 1].
         """
-        agent = self.agents[self.runs[run].configuration]
         state = self.agent_state(run)
+        agent = self.agents[self.runs[run].configuration]
         act = jax.jit(functools.partial(agent.act, deterministic=deterministic))
 
         def policy(obs: jax.Array, key: jax.Array | None = None) -> jax.Array:
@@ -267,7 +282,7 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
         grids = [entry["grid"] for entry in config["configurations"]]
         agents = tuple(_agent(config, grid, agent) for grid in grids)
         tasks = tuple(_env(config, grid, env) for grid in grids)
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise InvalidSetting(f"run directory {str(path)!r}: cannot be read ({reason}); must hold a run") from error
     return Result(path, config, runs, metrics, agents, tasks)

@@ -111,9 +111,11 @@ def expand(
     names = list(grid)
     configurations = [dict(zip(names, values, strict=True)) for values in itertools.product(*grid.values())]
     groups: dict[tuple[Any, ...], list[int]] = {}
-    static = [name for name in names if _field(agent, env, name).static]
+    static = {name for name in names if _field(agent, env, name).static}
     for index, values in enumerate(configurations):
-        groups.setdefault(tuple(values[name] for name in static), []).append(index)
+        # None is no number: where a field that may be none has it, there is nothing to map over
+        shape = tuple(values[name] if name in static else values[name] is None for name in names)
+        groups.setdefault(shape, []).append(index)
 
     programs = []
     for indices in groups.values():
@@ -137,11 +139,11 @@ def _field(agent: Agent, env: Any, name: str) -> fields.Setting:
 def _stack(instance: Any, columns: Mapping[str, Sequence[Any]]) -> tuple[Any, Any]:
     """An instance with leaf fields stacked and static ones set, and the axes that `vmap` needs for it."""
     known = fields.settings(type(instance))
-    static = {name: column[0] for name, column in columns.items() if known[name].static}
+    static = {name: column[0] for name, column in columns.items() if known[name].static or column[0] is None}
     leaves = {
         name: np.stack([fields.strong(known[name], value) for value in column])
         for name, column in columns.items()
-        if not known[name].static
+        if name not in static
     }
     instance = instance.replace(**static, **leaves)
     axes = jax.tree.map(lambda _: None, instance).replace(**dict.fromkeys(leaves, 0))
@@ -252,7 +254,7 @@ def check_memory(sweep: Sweep) -> int:
     fits = max(0, int((0.9 * free - rest) // row_bytes))
     what = f"agent.buffer_size = {getattr(program.agent, 'buffer_size', 0)}" if plan.capacity else f"envs = {plan.envs}"
     raise InvalidSetting(
-        f"{what}: {len(program.runs)} runs need {gigabytes(needed)} of the {gigabytes(free)} that are free; "
+        f"{what}: {len(program.runs)} run(s) need {gigabytes(needed)} of the {gigabytes(free)} that are free; "
         + (f"must be <= {fits}, or fewer runs" if fits else "must be smaller, or fewer runs")
     )
 
