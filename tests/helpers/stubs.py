@@ -79,7 +79,9 @@ class Remembering(Still, OnPolicyAgent):
     noise: float = setting(0.0, "spread of a draw")
     envs: int = setting(1, "environments, for the shape of the state", static=True)
 
-    gradient_steps = 3
+    @property
+    def gradient_steps(self):
+        return 3
 
     def init(self, key, spec):
         shape = (self.rollout_steps // self.envs, self.envs)
