@@ -173,10 +173,8 @@ class Result:
 
     def _configuration(self, index: int) -> dict[str, Any]:
         rows = self.rows(index)
-        final = {
-            name: dataclasses.asdict(stats.interval([last(self.metrics[name][row]) for row in rows]))
-            for name in RETURNS[:2]
-        }
+        found = {name: stats.interval([last(self.metrics[name][row]) for row in rows]) for name in RETURNS[:2]}
+        final = {name: dataclasses.asdict(value) | {"per_seed": list(value.per_seed)} for name, value in found.items()}
         share = [last(self.metrics["switched_share"][row]) for row in rows]
         return {
             "agent": self.config["agent"],

@@ -386,7 +386,7 @@ def trained(tmp_path_factory, quick_compile):
     monkeypatch.setattr(cli, "CONSOLE", console)
     try:
         line = "sweep sac --env toy --seeds 3 --steps 64 --evaluations 2 --grid hidden=8;4"
-        assert cli.main([*line.split(), *tiny.flags("sac")]) == 0
+        assert cli.main([*line.split(), *tiny.flags({"batch_size": 8, "buffer_size": 64})]) == 0
     finally:
         console.file.close()
         os.chdir(old)
@@ -410,7 +410,7 @@ def test_announces_the_programs_first(trained):
 
 def test_says_what_is_not_as_published(trained):
     line = next(line for line in trained[1].splitlines() if "not as published" in line)
-    assert line == "  not as published: batch_size 8 (256), hidden (8,) ((32, 32)), steps 64 (100000)"
+    assert line == "  not as published: batch_size 8 (256), buffer_size 64 (1000000), steps 64 (100000)"
 
 
 def test_prints_plain_lines_where_there_is_no_terminal(trained):

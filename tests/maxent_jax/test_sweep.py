@@ -1,0 +1,154 @@
+import dataclasses
+import functools
+from typing import Any
+
+import compilations
+import jax
+import numpy as np
+import pytest
+import tiny
+
+import envs
+from envs import fields
+from maxent_jax.agents import AGENTS
+from maxent_jax.sweep import Compiled, Program, RunInfo, agent_bytes, expand, held_bytes, tree_bytes
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+LEAF = {"sac": ("alpha", (0.1, 0.3)), "sac_adaent": ("threshold", (-1.0, 2.0)), "ppo": ("gae_lambda", (0.5, 0.9))}
+"""A field of each agent and two values of it that tell."""
+
+
+def lay_out(agent, env="pendulum", seeds=(0,), grid=None, steps=100, parallel=1, evaluations=2, mass=1.0, **values):
+    """A sweep of tiny runs."""
+    built = fields.build(AGENTS[agent], tiny.FIELDS[agent] | values, "agent.")
+    task = envs.make(env, mass=mass) if env != "toy" else envs.make(env)
+    return expand(built, task, seeds, grid or {}, steps, parallel, evaluations)
+
+
+def test_runs_are_numbered_by_configuration_then_seed():
+    sweep = lay_out("sac", seeds=(7, 3), grid={"alpha": (0.1, 0.2), "env.mass": (1.0, 2.0)})
+    assert sweep.configurations == (
+        {"alpha": 0.1, "env.mass": 1.0},
+        {"alpha": 0.1, "env.mass": 2.0},
+        {"alpha": 0.2, "env.mass": 1.0},
+        {"alpha": 0.2, "env.mass": 2.0},
+    )
+    assert [run.run for run in sweep.runs] == list(range(8))
+    assert [(run.seed, run.configuration) for run in sweep.runs] == [(s, c) for c in range(4) for s in (7, 3)]
+
+
+def test_leaf_fields_share_a_program_and_reach_their_runs():
+    (program,) = lay_out("sac", seeds=(7, 3), grid={"alpha": (0.1, 0.2), "env.mass": (1.0, 2.0)}).programs
+    np.testing.assert_array_equal(program.agent.alpha, np.float32([0.1] * 4 + [0.2] * 4))
+    np.testing.assert_array_equal(program.env.mass, np.float32([1, 1, 2, 2] * 2))
+    assert (program.agent_axes.alpha, program.env_axes.mass) == (0, 0)
+    assert np.ndim(program.agent.gamma) == 0
+    assert program.agent_axes.gamma is None
+
+
+def test_every_static_value_is_a_program_with_its_own_runs():
+    sweep = lay_out("sac", seeds=(7, 3), grid={"alpha": (0.1, 0.2), "batch_size": (4, 8)})
+    small, large = sweep.programs
+    assert (small.agent.batch_size, large.agent.batch_size) == (4, 8)
+    assert small.runs == (RunInfo(0, 7, 0), RunInfo(1, 3, 0), RunInfo(4, 7, 2), RunInfo(5, 3, 2))
+    assert large.runs == (RunInfo(2, 7, 1), RunInfo(3, 3, 1), RunInfo(6, 7, 3), RunInfo(7, 3, 3))
+    for program in sweep.programs:
+        wanted = [sweep.configurations[run.configuration] for run in program.runs]
+        np.testing.assert_array_equal(program.agent.alpha, np.float32([values["alpha"] for values in wanted]))
+        assert {values["batch_size"] for values in wanted} == {program.agent.batch_size}
+
+
+def test_static_fields_of_the_task_are_programs_too():
+    sweep = lay_out("sac", "vehicle", grid={"env.tyres": ("published", "road"), "env.mass": (1200.0, 1500.0)})
+    assert [program.env.tyres for program in sweep.programs] == ["published", "road"]
+    for program in sweep.programs:
+        np.testing.assert_array_equal(program.env.mass, np.float32([1200, 1500]))
+
+
+def test_none_is_a_program_of_its_own():
+    sweep = lay_out("sac", grid={"target_entropy": (None, -1.0, -2.0)}, auto_alpha=True)
+    default, numbers = sweep.programs
+    assert default.agent.target_entropy is None
+    np.testing.assert_array_equal(numbers.agent.target_entropy, np.float32([-1, -2]))
+    assert held_bytes(default) * 2 == held_bytes(numbers)
+
+
+def test_values_that_contradict_each_other_are_refused_where_they_meet():
+    with pytest.raises(ValueError, match=r"agent\.batch_size = 64: must be <= buffer_size, which is 32"):
+        lay_out("sac", grid={"buffer_size": (64, 32)}, batch_size=64)
+    with pytest.raises(ValueError, match=r"agent\.batch_size = 5: must divide rollout_steps, which is 32"):
+        lay_out("ppo", grid={"batch_size": (4, 5)})
+    assert len(lay_out("sac", grid={"batch_size": (4, 8)}, buffer_size=8, batch_size=64).programs) == 2
+
+
+@dataclasses.dataclass
+class Trained:
+    """A program that ran: its compilations until the first chunk and later, metrics by chunk, first and last states."""
+
+    program: Program
+    first: list[str]
+    later: list[str]
+    metrics: list[dict[str, np.ndarray]]
+    begun: Any
+    states: Any
+
+
+def trained(agent, **options):
+    (program,) = lay_out(agent, **options, steps=800 if agent == "ppo" else 100, evaluations=4).programs
+    with compilations.heard() as first:
+        compiled = Compiled(program)
+        chunks = compiled.chunks()
+        seen = [next(chunks)]
+    with compilations.heard() as later:
+        seen += list(chunks)
+    seeds = np.array([run.seed for run in program.runs], np.uint32)
+    begun = compiled.begin(program.agent, program.env, seeds)
+    states = jax.tree.map(np.asarray, seen[-1].state)
+    return Trained(program, first, later, [chunk.metrics for chunk in seen], begun, states)
+
+
+@pytest.fixture(scope="module", params=AGENTS)
+def many(request, quick_compile):
+    """Ten seeds with each of four configurations."""
+    field, values = LEAF[request.param]
+    return request.param, trained(request.param, seeds=range(10), grid={field: values, "env.mass": (1.0, 2.0)})
+
+
+def test_every_part_is_compiled_once_and_nothing_after_the_first_chunk(many):
+    _, run = many
+    parts = {"begin": 1, "prefill": 1, "train": 1, "evaluate": 1}
+    assert {name: run.first.count(name) for name in parts} == parts
+    assert run.later == []
+    assert len(run.metrics) == 5
+
+
+def test_a_run_alone_is_the_run_among_many(many):
+    agent, among = many
+    field, values = LEAF[agent]
+    alone = trained(agent, seeds=(3,), mass=2.0, **{field: values[1]})
+    row = among.program.runs.index(RunInfo(run=33, seed=3, configuration=3))
+    assert_same(alone, among, row)
+    for other in (row + 1, row - 10, row - 20):  # another seed, another mass, another value of the agent's field
+        with pytest.raises(AssertionError):
+            assert_same(alone, among, other)
+
+
+def assert_same(alone, among, row):
+    """The only run of one program has the metrics and the state of a run of the other."""
+    for one, many in zip(alone.metrics, among.metrics, strict=True):
+        assert one.keys() == many.keys()
+        for name in one:  # similarities of the nearly flat landscapes of fresh critics amplify rounding
+            close = 1e-2 if name.startswith("similarity") else 1e-5
+            np.testing.assert_allclose(one[name][0], many[name][row], rtol=1e-5, atol=close, err_msg=name)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+    jax.tree.map(lambda one, many: close(one[0], many[row]), alone.states, among.states)
+
+
+def test_held_bytes_are_those_of_what_is_allocated(many):
+    _, run = many
+    held, agents = held_bytes(run.program), agent_bytes(run.program)
+    assert held == tree_bytes(run.begun)
+    assert agents == sum(leaf.nbytes for leaf in jax.tree.leaves(run.begun.agent)) == tree_bytes(run.states)
+    replay = 0 if run.begun.rows is None else 40 * 64 * 4 * (2 * 3 + 1 + 3)  # runs, transitions, bytes, numbers
+    assert agents + replay < held < agents + replay + 40 * 200
