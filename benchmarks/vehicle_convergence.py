@@ -135,16 +135,22 @@ def main() -> None:
     RESULT.write_text(json.dumps(result | {"where": describe(), "bounds": BOUNDS, "rows": rows}, indent=1) + "\n")
 
     table = Table(title=about)
-    for column in ("tyres", "scheme", "steps", "evaluations", "cm", "mrad", "us at 1", "us at 1024", "in bounds"):
-        table.add_column(column, justify="left" if column in ("tyres", "scheme") else "right")
+    for column in ("tyres", "scheme"):
+        table.add_column(column)
+    numbers = [f"{unit}, hold {hold}" for hold in HOLDS for unit in ("cm", "mrad")]
+    for column in ("steps", "evaluations", *numbers, "us, 1 car", "us, 1024", "in bounds"):
+        table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
             row["tyres"],
             row["scheme"],
             f"{row['substeps']}",
             f"{row['evaluations']}",
-            " ".join(f"{100 * error['metres_max']:7.3f}" for error in row["errors"].values()),
-            " ".join(f"{1000 * error['radians_max']:6.3f}" for error in row["errors"].values()),
+            *(
+                f"{value:.3f}"
+                for error in row["errors"].values()
+                for value in (100 * error["metres_max"], 1000 * error["radians_max"])
+            ),
             f"{row['microseconds_1']['median']:.1f}",
             f"{row['microseconds_1024']['median']:.0f}",
             "yes" if row["within_bounds"] else "no",
