@@ -133,7 +133,7 @@ def metric_lines(program: Program, chunk: Chunk, elapsed: float) -> list[dict[st
 def save_agents(directory: Path, index: int, state: Any) -> None:
     """Write the states of all agents of program `index`."""
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((directory / "checkpoints" / f"program_{index}").absolute(), state)
+        checkpointer.save((directory / "checkpoints" / f"program_{index}").absolute(), {"agents": state})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,7 +222,7 @@ class Result:
 
         shapes = jax.eval_shape(jax.vmap(init), np.zeros(size, np.uint32))
         with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(path, shapes)
+            return checkpointer.restore(path, {"agents": shapes})["agents"]
 
     def policy(self, run: int = 0, deterministic: bool = True) -> Callable[..., jax.Array]:
         """The trained policy of one run, for acting.
