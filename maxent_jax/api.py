@@ -231,7 +231,7 @@ def execute(job: Job, console: Console | None = None) -> Result:
         with (
             open(job.out / "metrics.jsonl", "wb", buffering=0) as log,
             interrupts.watch(
-                lambda: reporter.say("ending after the chunk in flight; Ctrl-C again ends at once")
+                lambda: reporter.say("ending after the chunk in flight; Ctrl-C again ends at once"), reporter.abandon
             ) as watch,
         ):
             for index, program in enumerate(programs):

@@ -39,11 +39,12 @@ class Watch:
 
 
 @contextmanager
-def watch(announce: Callable[[], None]) -> Iterator[Watch]:
+def watch(announce: Callable[[], None], leave: Callable[[], None] = lambda: None) -> Iterator[Watch]:
     """Hear Ctrl-C until the block ends.
 
     Args:
       announce: called at the first one.
+      leave: called at the second one, right before the process ends; must be quick.
 
     Yields:
       The watch; `asked` turns True at the first Ctrl-C. Outside the main thread Python delivers no signals, and it
@@ -54,6 +55,7 @@ def watch(announce: Callable[[], None]) -> Iterator[Watch]:
     def hear(signum: int, frame: Any) -> None:
         del signum, frame
         if watcher.asked:
+            leave()
             os._exit(EXIT_CODE)  # at once: a computation in flight cannot be stopped in any gentler way
         watcher.asked = True
         announce()

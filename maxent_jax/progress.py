@@ -68,3 +68,8 @@ class Reporter:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def abandon(self) -> None:
+        """Give the terminal its cursor back, for a process that ends at once."""
+        if self._bar is not None:
+            self._bar.console.show_cursor()

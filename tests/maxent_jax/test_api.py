@@ -20,6 +20,7 @@ from envs.fields import InvalidSetting
 from experiments import published
 from maxent_jax import api, cli, interrupts
 from maxent_jax.progress import Reporter
+from maxent_jax.sweep import Compiled
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -253,6 +254,18 @@ def test_ctrl_c_raises_interrupted_with_what_ran(job_of, tmp_path, monkeypatch):
     assert (summary["complete"], summary["env_steps"]) == (False, 32)
     assert len(summary["configurations"][0]["return_deterministic"]["per_seed"]) == 3
     assert result.policy(2)(np.eye(6, dtype=np.float32)).shape == (6, 1)
+
+
+def test_ctrl_c_while_compiling_ends_with_the_untrained_agents(job_of, tmp_path, monkeypatch):
+    def compile_slowly(program):
+        signal.raise_signal(signal.SIGINT)
+        return Compiled(program)
+
+    monkeypatch.setattr(api.sweeps, "Compiled", compile_slowly)
+    with pytest.raises(interrupts.Interrupted) as stop:
+        api.execute(job_of(tmp_path / "run"))
+    np.testing.assert_array_equal(stop.value.result.metrics["env_steps"], [[0]] * 3)
+    assert stop.value.result.agent_state(0) is not None
 
 
 def test_ctrl_c_leaves_later_programs_out(job_of, tmp_path, monkeypatch):

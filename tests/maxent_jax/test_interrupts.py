@@ -1,0 +1,123 @@
+import json
+import os
+import pty
+import signal
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import commands
+import pytest
+import tiny
+
+from maxent_jax import interrupts, runs
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+# Chunks of the size that other tests have compiled, and far more of them than anybody waits for.
+LONG = "train sac --env toy --seeds 3 --steps 320000 --evaluations 10000 --out run".split()  # noqa: SIM905
+
+
+def until(happened, seconds=100):
+    """Wait for something."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@contextmanager
+def training(folder, **pipes):
+    """A long training in a process of its own, its standard error in a file; killed in the end where it still runs."""
+    words = [*LONG, *tiny.flags(tiny.FIELDS["sac"])]
+    with open(folder / "errors", "w") as errors, commands.start(words, folder, stderr=errors, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_first_ctrl_c_ends_after_the_chunk_and_loses_nothing(tmp_path):
+    printed = tmp_path / "printed"
+    with open(printed, "w") as out, training(tmp_path, stdout=out) as process:
+        until(lambda: printed.read_text().count("steps/s") > 1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == interrupts.EXIT_CODE == 130
+    assert "ending after the chunk in flight; Ctrl-C again ends at once" in printed.read_text()
+    assert printed.read_text().splitlines()[-1].startswith("run: interrupted; what ran is written")
+    assert "Traceback" not in (tmp_path / "errors").read_text()
+
+    text = (tmp_path / "run" / "metrics.jsonl").read_text()
+    steps = [json.loads(line)["env_steps"] for line in text.splitlines()]
+    assert steps == [step for step in range(0, steps[-1] + 1, 32) for _ in range(3)]
+    assert 32 <= steps[-1] < 320_000
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["complete"], summary["env_steps"]) == (False, steps[-1])
+    assert runs.load(tmp_path / "run").agent_state(2) is not None
+    assert (tmp_path / "run" / "figures" / "curves.png").exists()
+
+
+def test_a_second_ctrl_c_ends_at_once_and_leaves_whole_lines_and_a_cursor(tmp_path):
+    terminal, theirs = pty.openpty()
+    shown = bytearray()
+
+    def look():
+        with suppress(OSError):  # what reading raises when the other end is closed
+            while seen := os.read(terminal, 65536):
+                shown.extend(seen)
+
+    watcher = threading.Thread(target=look)
+    with training(tmp_path, stdout=theirs) as process:
+        os.close(theirs)
+        watcher.start()
+        until(lambda: shown.count(b"steps/s") > 1)
+        process.send_signal(signal.SIGINT)
+        until(lambda: b"Ctrl-C again ends at once" in shown)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    watcher.join()
+    os.close(terminal)
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
+    assert "Traceback" not in (tmp_path / "errors").read_text()
+    text = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert text.endswith("}\n")
+    assert all(json.loads(line) for line in text.splitlines())
+
+
+def test_watch_hears_while_work_is_going_on():
+    said = []
+    with interrupts.watch(lambda: said.append("heard")) as watch:
+        assert not watch.asked
+        interrupter = threading.Timer(0.1, signal.raise_signal, (signal.SIGINT,))
+        interrupter.start()
+        began = time.perf_counter()
+        watch.wait_for(lambda: time.sleep(0.5))
+        assert time.perf_counter() - began >= 0.5  # the work is not cut short
+        assert watch.asked
+    assert said == ["heard"]
+
+
+def test_watch_gives_the_signal_back():
+    before = signal.getsignal(signal.SIGINT)
+
+    def work():
+        with interrupts.watch(lambda: None) as watch:
+            assert signal.getsignal(signal.SIGINT) is not before
+            watch.wait_for(lambda: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_outside_the_main_thread_nothing_is_touched():
+    before, seen = signal.getsignal(signal.SIGINT), []
+
+    def work():
+        with interrupts.watch(lambda: None) as watch:
+            seen.append((signal.getsignal(signal.SIGINT), watch.wait_for(lambda: 3), watch.asked))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(before, 3, False)]

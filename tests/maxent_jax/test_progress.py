@@ -1,0 +1,104 @@
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import envs
+from envs import fields
+from maxent_jax import SAC
+from maxent_jax.progress import Reporter
+from maxent_jax.sweep import Chunk, expand
+
+
+def sweep(grid=None):
+    agent = fields.build(SAC, {"prefill_steps": 10})
+    return expand(agent, envs.make("toy"), (0, 1), grid or {}, steps=1000, envs=1, evaluations=2)
+
+
+def chunk(index, returns=(-3.0, 1.0)):
+    metrics = {"return_deterministic": np.float32(returns)}
+    return Chunk(index, env_steps=10 + 500 * index, updates=500 * index, seconds=0.5, metrics=metrics, state=None)
+
+
+def console(terminal=False):
+    return Console(
+        file=io.StringIO(), force_terminal=terminal, width=120, color_system="standard" if terminal else None
+    )
+
+
+def follow(reporter, programs, **options):
+    for program in programs:
+        for index in range(3):
+            reporter.chunk(program, chunk(index, **options))
+        reporter.program_done(program)
+    reporter.close()
+
+
+def test_plain_lines_count_steps_of_all_runs():
+    output = console()
+    follow(Reporter(output, total_steps=2 * 1010), sweep().programs)
+    lines = output.file.getvalue().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("  20 of 2,020 steps, 40 steps/s, ")
+    assert lines[1].startswith("  1,020 of 2,020 steps, 2,000 steps/s, ")
+    assert lines[2].startswith("  2,020 of 2,020 steps, 2,000 steps/s, 0 s left, ")
+    assert all(line.endswith(", return -1 (-3 to 1)") for line in lines)
+    assert "\x1b" not in output.file.getvalue()
+
+
+def test_later_programs_count_on():
+    output = console()
+    programs = sweep({"batch_size": (8, 16)}).programs
+    follow(Reporter(output, total_steps=2 * 2 * 1010), programs)
+    steps = [line.split(" of ")[0].strip() for line in output.file.getvalue().splitlines()]
+    assert steps == ["20", "1,020", "2,020", "2,040", "3,040", "4,040"]
+
+
+def test_remaining_time_follows_the_clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    output, (program,) = console(), sweep().programs
+    reporter = Reporter(output, total_steps=2 * 1010)
+    reporter.chunk(program, chunk(0))  # it took half a second
+    now[0] += 9.6
+    reporter.chunk(program, chunk(1))
+    assert "10 s left" in output.file.getvalue().splitlines()[1]  # 1,020 of 2,020 steps in 10.1 s
+
+
+def test_untrained_is_said_where_nothing_was_stepped():
+    output, (program,) = console(), sweep().programs
+    first = chunk(0)
+    Reporter(output, 2000).chunk(program, Chunk(0, 0, 0, first.seconds, first.metrics, None))
+    assert "0 of 2,000 steps, 0 steps/s, untrained, return -1" in output.file.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_returns_that_are_not_numbers_do_no_harm(terminal):
+    follow(Reporter(console(terminal), 2 * 1010), sweep().programs, returns=(np.nan, np.nan))
+
+
+def test_lines_are_neither_markup_nor_wrapped():
+    output = console()
+    Reporter(output, 1).say("[bold]" + "x" * 300)
+    assert output.file.getvalue() == "[bold]" + "x" * 300 + "\n"
+
+
+def test_a_terminal_gets_one_live_line():
+    output = console(terminal=True)
+    reporter = Reporter(output, total_steps=2 * 1010)
+    reporter.say("first")
+    follow(reporter, sweep().programs)
+    reporter.close()  # once more does no harm
+    text = output.file.getvalue()
+    assert "first" in text
+    assert "2,020 of 2,020 steps" in text
+    assert "2,000 steps/s" in text
+    assert "return -1 (-3 to 1)" in text
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is hidden, then shown again
+
+
+def test_silence():
+    reporter = Reporter(None, 2020)
+    reporter.say("nothing")
+    follow(reporter, sweep().programs)
