@@ -1,6 +1,7 @@
 """Final returns on the pendulum, ours and Stable-Baselines3's, with the same settings."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
@@ -19,12 +21,14 @@ import envs
 import maxent_jax
 from benchmarks.sb3 import environment
 from envs import fields
+from envs.pendulum import PendulumState
 from maxent_jax import trainer
 from maxent_jax.agents import PPO, SAC, Agent
 
 CURVE_EPISODES = trainer.EVALUATION_EPISODES
-FINAL_EPISODES = 100
 RANDOM_EPISODES = 1000
+STARTS = np.random.default_rng(0).uniform((-math.pi, -1.0), (math.pi, 1.0), (100, 2)).round(6)
+"""Angles and angular velocities at which the final episodes of every seed begin, on both sides."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +144,7 @@ def their_settings(setting: Setting) -> dict[str, Any]:
         "steps": setting.steps,
         "every": plan.total_steps // setting.evaluations,
         "curve_episodes": CURVE_EPISODES,
-        "final_episodes": FINAL_EPISODES,
+        "starts": STARTS.tolist(),
     }
 
 
@@ -201,22 +205,33 @@ def train_ours(setting: Setting, seeds: Sequence[int]) -> list[dict[str, Any]]:
         )
         states = [result.agent_state(info.run) for info in result.runs]
     seconds = time.perf_counter() - started
-
-    @jax.jit
-    def final(state: Any, key: jax.Array) -> jax.Array:
-        return trainer.episode_returns(setting.agent, env, state, key, FINAL_EPISODES)[0].mean()
-
+    final = jax.jit(functools.partial(final_return, setting.agent, env))
     steps, curves = result.metrics["env_steps"], result.metrics["return_deterministic"]
     return [
         {
             "seed": seed,
-            "return": float(final(state, jax.random.key(20_000 + seed))),
+            "return": float(final(state)),
             "curve": [[int(step), float(value)] for step, value in zip(steps[row], curves[row], strict=True)][1:],
             "env_steps": int(steps[row, -1]),
             "train_and_evaluate_seconds": seconds / len(states),
         }
         for row, (seed, state) in enumerate(zip(seeds, states, strict=True))
     ]
+
+
+def final_return(agent: Agent, env: Any, agent_state: Any) -> jax.Array:
+    """Mean return of the episodes that begin at `STARTS`, by the mean action."""
+    key = jax.random.key(0)
+    blank = jax.vmap(env.reset)(jax.random.split(key, len(STARTS)))
+    theta, speed = jnp.asarray(STARTS, jnp.float32).T
+    obs = jnp.stack([jnp.cos(theta), jnp.sin(theta), speed], axis=-1)
+    start = blank.replace(pipeline_state=PendulumState(theta, speed), obs=obs)
+
+    def step(state: Any, _: None) -> tuple[Any, jax.Array]:
+        state = jax.vmap(env.step)(state, agent.act(agent_state, state.obs, key, deterministic=True))
+        return state, state.reward
+
+    return jax.lax.scan(step, start, length=env.horizon)[1].sum(axis=0).mean()
 
 
 def measure(setting: Setting, python: Path, cache: Path, jobs: int, seed_counts: Sequence[int]) -> dict[str, Any]:
