@@ -15,12 +15,13 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "brax", "mujoco", "mujoco-mjx", "n
 
 
 def describe() -> dict[str, Any]:
-    """Where a measurement is made: device, processor and versions, ready for JSON."""
+    """Where a measurement is made: device, processor, what else it does (load), and versions, ready for JSON."""
     device = jax.devices()[0]
     return {
         "device": f"{jax.device_count()} x {device.platform}:{device.device_kind}",
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
