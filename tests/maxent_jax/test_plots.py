@@ -1,36 +1,11 @@
-from pathlib import Path
-
-import jax
 import numpy as np
 import pytest
-import tiny
+import untrained
 from matplotlib.colors import to_hex
 
-import envs
-from envs import fields
-from maxent_jax import plots, runs
-from maxent_jax.agents import AGENTS
-from maxent_jax.sweep import RunInfo
+from maxent_jax import plots
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
-
-
-class Untrained(runs.Result):
-    """A run directory whose agents never learned, so that nothing is read."""
-
-    def agent_state(self, run):
-        return jax.jit(self.agents[0].init)(jax.random.key(run), self.envs[0].spec)
-
-
-def untrained(agent="sac", env="toy", values=((-1.0, 1.0, 2.0), (-3.0, 2.0, np.nan))):
-    """Two seeds of one configuration and their returns by chunk."""
-    returns = np.array(values)
-    metrics = dict.fromkeys(("return_deterministic", "return_stochastic"), returns)
-    metrics["env_steps"] = np.broadcast_to(10.0 * np.arange(returns.shape[1]), returns.shape)
-    config = {"agent": agent, "env": env, "configurations": [{"grid": {}, "overrides": {"alpha": 1.0, "tau": 0.5}}]}
-    infos = (RunInfo(0, 5, 0), RunInfo(1, 6, 0))
-    agents = (fields.build(AGENTS[agent], tiny.FIELDS[agent]),)
-    return Untrained(Path("nowhere"), config, infos, metrics, agents, (envs.make(env, horizon=4),))
 
 
 @pytest.fixture
@@ -48,14 +23,12 @@ def drawn(monkeypatch):
 
 
 def test_label_names_what_is_special():
-    result = untrained()
-    assert plots.label(result, 0) == "sac (alpha 1.0, tau 0.5)"
-    result.config["configurations"][0]["grid"] = {"alpha": 0.2}
-    assert plots.label(result, 0) == "sac (alpha 0.2)"
+    assert plots.label(untrained.result(), 0) == "sac (alpha 1.0, tau 0.5)"
+    assert plots.label(untrained.result(grid={"alpha": 0.2}), 0) == "sac (alpha 0.2)"
 
 
 def test_curves_show_every_seed_the_mean_and_yardsticks(drawn, tmp_path):
-    plots.curves([untrained()], tmp_path / "x.png", lines={"doing nothing": -1234.5}, caption="Ten steps.")
+    plots.curves([untrained.result()], tmp_path / "x.png", lines={"doing nothing": -1234.5}, caption="Ten steps.")
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
     left = drawn[0].axes[0]
     one, two, mean, yardstick = (line.get_ydata() for line in left.lines)
@@ -68,12 +41,12 @@ def test_curves_show_every_seed_the_mean_and_yardsticks(drawn, tmp_path):
 
 
 def test_curves_of_runs_that_never_began_are_empty(drawn, tmp_path):
-    plots.curves([untrained(values=((np.nan,), (np.nan,)))], tmp_path / "x.png")
+    plots.curves([untrained.result(values=((np.nan,), (np.nan,)))], tmp_path / "x.png")
     assert len(drawn[0].axes[0].lines) == 0
 
 
 def test_curves_tell_results_apart(drawn, tmp_path):
-    plots.curves([untrained("sac"), untrained("ppo")], tmp_path / "x.png")
+    plots.curves([untrained.result("sac"), untrained.result("ppo")], tmp_path / "x.png")
     assert len({to_hex(line.get_color()) for line in drawn[0].axes[0].lines}) == 2
 
 
@@ -86,7 +59,7 @@ def test_curves_tell_results_apart(drawn, tmp_path):
     ],
 )
 def test_landscape_shows_what_the_agent_has(agent, env, landscapes, note, drawn, tmp_path):
-    result = untrained(agent, env)
+    result = untrained.result(agent, env)
     plots.landscape(result, tmp_path / "x.png", run=1)
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
     (figure,) = drawn
@@ -104,5 +77,5 @@ def test_landscape_shows_what_the_agent_has(agent, env, landscapes, note, drawn,
 
 def test_landscape_of_a_run_that_does_not_exist(tmp_path):
     with pytest.raises(ValueError, match="run = 2: must be one of 0 to 1"):
-        plots.landscape(untrained(), tmp_path / "x.png", run=2)
+        plots.landscape(untrained.result(), tmp_path / "x.png", run=2)
     assert not (tmp_path / "x.png").exists()

@@ -1,0 +1,91 @@
+import io
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import experiments
+from experiments import registry
+
+
+@pytest.fixture
+def ran(tmp_path, monkeypatch):
+    """Experiments that only say that they ran, in an empty working directory."""
+    calls = []
+
+    def experiment(name):
+        def run(path, preset, console):
+            calls.append((name, preset))
+            if "broken" in os.environ:
+                raise RuntimeError("broken")
+            (path / "result").write_text(str(len(calls)))
+
+        return run
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "EXPERIMENTS", {name: experiment(name) for name in ("toy", "vehicle")})
+    return calls
+
+
+def test_names():
+    assert set(experiments.names()) >= {"toy", "vehicle", "quick"}
+
+
+def test_results_are_where_they_are_said_to_be(ran):
+    output = Console(file=io.StringIO(), width=200)
+    assert experiments.reproduce("toy", preset="quick", console=output) == [Path("reproduced/toy-quick")]
+    assert ran == [("toy", "quick")]
+    assert "reproduced/toy-quick: results in reproduced/toy-quick/figures" in output.file.getvalue()
+
+
+def test_quick_is_toy_and_vehicle(ran):
+    paths = experiments.reproduce("quick")
+    assert paths == [Path("reproduced/toy-quick"), Path("reproduced/vehicle-quick")]
+    assert ran == [("toy", "quick"), ("vehicle", "quick")]
+
+
+def test_a_second_call_repeats_nothing_unless_forced(ran):
+    experiments.reproduce("toy")
+    output = Console(file=io.StringIO(), width=200)
+    (path,) = experiments.reproduce("toy", console=output)
+    assert "reproduced/toy-cpu: already there; results in reproduced/toy-cpu/figures" in output.file.getvalue()
+    assert (path / "result").read_text() == "1"
+    experiments.reproduce("toy", force=True)
+    assert (path / "result").read_text() == "2"
+    assert len(ran) == 2
+
+
+def test_what_was_broken_off_is_started_over(ran, monkeypatch):
+    monkeypatch.setenv("broken", "1")
+    with pytest.raises(RuntimeError, match="broken"):
+        experiments.reproduce("toy")
+    monkeypatch.delenv("broken")
+    Path("reproduced/toy-cpu/rubbish").touch()
+    (path,) = experiments.reproduce("toy")
+    assert (path / "result").exists()
+    assert not (path / "rubbish").exists()
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_with_something_else_is_left_alone(ran, force):
+    Path("mine").mkdir()
+    Path("mine/thesis").touch()
+    with pytest.raises(ValueError, match=r"out = 'mine': .*; must be a new or an empty folder"):
+        experiments.reproduce("toy", out="mine", force=force)
+    assert Path("mine/thesis").exists()
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "toyy"}, r"experiment 'toyy' is unknown; did you mean 'toy'\? allowed: toy, vehicle"),
+        ({"name": "toy", "preset": "quik"}, r"preset 'quik' is unknown; did you mean 'quick'\? allowed: paper, cpu"),
+    ],
+)
+def test_unknown_names(options, message, ran):
+    with pytest.raises(ValueError, match=message):
+        experiments.reproduce(**options)
+    assert ran == []
+    assert os.listdir() == []

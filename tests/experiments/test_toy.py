@@ -1,0 +1,84 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import scipy.special
+import untrained
+
+import envs
+import experiments
+from envs.toy import GOOD, START
+from experiments import toy
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def solve(alpha=1.0, gamma=1.0, **fields):
+    return toy.exact(envs.make("toy", **fields), alpha, gamma)
+
+
+def test_the_published_problem():
+    values = solve()
+    assert values.soft_good == pytest.approx(-0.609, abs=5e-4)
+    assert values.soft_bad == pytest.approx(-0.307, abs=5e-4)
+    assert values.misled == pytest.approx(0.575, abs=5e-4)
+    assert solve(gamma=0.99).misled == pytest.approx(0.574, abs=5e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.02, 0.2, 1.0, 5.0])
+@pytest.mark.parametrize(
+    "fields", [{}, {"half_width": 0.3, "reward_hit": 2.0, "reward_miss": -3.0, "reward_safe": 0.5}]
+)
+def test_closed_form(alpha, fields):
+    env = envs.make("toy", **fields)
+    hit, miss, safe, edge = (float(x) for x in (env.reward_hit, env.reward_miss, env.reward_safe, env.half_width))
+    good = alpha * scipy.special.logsumexp([hit / alpha, miss / alpha], b=[2 * edge, 2 - 2 * edge])
+    bad = safe + alpha * math.log(2)
+    values = solve(alpha, 0.9, **fields)
+    assert values.soft_good == pytest.approx(good, abs=1e-6)
+    assert values.soft_bad == pytest.approx(bad, abs=1e-6)
+    assert values.misled == pytest.approx(scipy.special.expit(0.9 * (bad - good) / alpha), abs=1e-6)
+
+
+def test_entropy_begins_to_mislead_at_the_crossing():
+    crossing = 2 / math.log(10)
+    at = solve(crossing)
+    assert at.soft_good == pytest.approx(at.soft_bad, abs=1e-6)
+    assert at.misled == pytest.approx(0.5, abs=1e-6)
+    assert solve(0.99 * crossing).misled < 0.5 < solve(1.01 * crossing).misled
+
+
+def test_landscapes_at_both_states():
+    values = solve(gamma=0.99)
+    left, band = values.action <= 0, np.abs(values.action) < 0.1
+    clear = np.abs(np.abs(values.action) - 0.1) > 1e-6  # at the edge itself rounding decides
+    np.testing.assert_allclose(values.soft[START], np.where(left, 0.99 * values.soft_good, 0.99 * values.soft_bad))
+    np.testing.assert_allclose(values.plain[START], np.where(left, 0.99, -0.99))
+    for landscape in (values.soft[GOOD], values.plain[GOOD]):  # the last step: no entropy behind it
+        np.testing.assert_array_equal(landscape[clear], np.where(band, 1.0, -20.0)[clear])
+
+
+def test_outcome_counts_where_the_seeds_end():
+    result = untrained.result(values=((-1.0, 1.0), (1.0, 1.0), (1.0, -1.0), (1.0, -20.0)), grid={"alpha": 0.2})
+    (row,) = toy.outcome([result])
+    assert row["agent"] == "sac (alpha 0.2)"
+    assert (row["seeds"], row["at_plus_1"], row["at_minus_1"]) == (4, 2, 1)
+    assert row["per_seed"] == [1.0, 1.0, -1.0, -20.0]
+    assert row["mean"] == pytest.approx(-19 / 4)
+
+
+def test_figure(tmp_path):
+    results = [untrained.result(agent, grid={"alpha": 1.0}) for agent in ("sac", "sac_adaent", "ppo")]
+    toy.draw(results, tmp_path / "toy.png", "quick")
+    assert (tmp_path / "toy.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.slow
+def test_entropy_misleads_sac_and_adaent_repairs_it(tmp_path):
+    (path,) = experiments.reproduce("toy", preset="quick", out=tmp_path / "toy")
+    rows = {row["agent"]: row for row in json.loads((path / "outcome.json").read_text())["rows"]}
+    assert rows["sac (alpha 1.0)"]["at_minus_1"] == 8
+    assert rows["sac (alpha 0.2)"]["at_plus_1"] == 8
+    assert rows["sac_adaent (n_samples 16)"]["at_plus_1"] == 8
+    assert {figure.name for figure in (path / "figures").iterdir()} == {"toy.png", "curves.png"}
