@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 import envs
+import maxent_jax
 from envs import fields
 from maxent_jax.agents import AGENTS
 from maxent_jax.sweep import Compiled, Program, RunInfo, agent_bytes, expand, held_bytes, tree_bytes
@@ -152,3 +153,14 @@ def test_held_bytes_are_those_of_what_is_allocated(many):
     assert agents == sum(leaf.nbytes for leaf in jax.tree.leaves(run.begun.agent)) == tree_bytes(run.states)
     replay = 0 if run.begun.rows is None else 40 * 64 * 4 * (2 * 3 + 1 + 3)  # runs, transitions, bytes, numbers
     assert agents + replay < held < agents + replay + 40 * 200
+
+
+@pytest.mark.slow
+def test_static_fields_of_a_task_train_as_programs_of_their_own(tmp_path):
+    options = {"steps": 8, "evaluations": 1, "agent_fields": tiny.FIELDS["sac"], "env_fields": {"horizon": 4}}
+    with compilations.heard() as compiled:
+        grid = {"env.tyres": ("published", "road"), "env.mass": (1200.0, 1500.0)}
+        result = maxent_jax.sweep("sac", "vehicle", grid, seeds=2, out=tmp_path / "run", **options)
+    assert (compiled.count("train"), compiled.count("evaluate")) == (2, 2)
+    returns = result.metrics["return_deterministic"][:, 0].reshape(4, 2)
+    assert len(set(returns[:, 0])) == 4  # the same untrained policy on four different cars
