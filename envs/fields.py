@@ -232,7 +232,7 @@ def plain_values(instance: Any) -> dict[str, Any]:
     """The declared fields of an instance as plain Python values, for `config.json` and for messages."""
 
     def plain(value: Any) -> Any:
-        if isinstance(value, np.float32):
+        if isinstance(value, np.floating):
             return float(str(value))  # 0.2, not 0.20000000298: the shortest decimal that is the same float32
         return value.item() if hasattr(value, "item") else value
 

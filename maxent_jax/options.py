@@ -188,11 +188,14 @@ def _argument(field: Setting) -> tuple[str, Any, Any]:
     if field is FORCE:
         return field.name, Annotated[bool, tyro.conf.FlagCreatePairsOff, _named(field)], _default(bool)
     default = dataclasses.field() if _must_be_given(field) else dataclasses.field(default=_text(field.default))
-    return field.name, Annotated[str, _named(field, field.allowed.replace(" ", "-"))], default
+    kind = "|".join(field.choices) or {float: "NUMBER", int: "N", bool: "true|false", tuple: "N,N,..."}.get(field.type)
+    return field.name, Annotated[str, _named(field, kind or field.name.upper())], default
 
 
 def _named(field: Setting, metavar: str | None = None) -> Any:
-    return tyro.conf.arg(help=field.help, metavar=metavar)
+    """The help of an argument: what it means and, where that is more than its type, what is allowed."""
+    limits = "" if field.choices or field.type in (str, bool) else f"; {field.allowed}"
+    return tyro.conf.arg(help=field.help + limits, metavar=metavar)
 
 
 def _default(factory: Any) -> Any:

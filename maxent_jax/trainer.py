@@ -235,8 +235,9 @@ def step_environments(env: Any, run: Run, action: jax.Array) -> tuple[Run, Trans
         next_obs=state.info["final_obs"],
     )
     episode_return = run.episode_return + state.reward
-    ended = Finished(state.done.sum(), jnp.sum(state.done * episode_return))
-    run = run.replace(env=state, episode_return=(1.0 - state.done) * episode_return)
+    over = state.done.astype(bool)
+    ended = Finished(state.done.sum(), jnp.sum(jnp.where(over, episode_return, 0.0)))
+    run = run.replace(env=state, episode_return=jnp.where(over, 0.0, episode_return))
     return run, transition, state.done, ended
 
 

@@ -133,7 +133,7 @@ class OffPolicyAgent(Agent):
     buffer_size: int = setting(1_000_000, "transitions that replay holds", low=1, static=True)
     prefill_steps: int = setting(0, "random steps before learning", low=0, static=True)
     updates_per_step: float = setting(
-        1.0, "updates per step of a single environment, also a fraction", above=0, high=1000, static=True
+        1.0, "updates per step of a single environment, also a fraction", low=1e-4, high=1000, static=True
     )
 
     @property

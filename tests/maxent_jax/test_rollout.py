@@ -59,6 +59,7 @@ def test_pending_half_steps_take_no_time():
 
 def test_an_episode_knows_where_the_landscapes_agree():
     seen = walk({"similar": True}, horizon=4)
+    assert seen.similarity is not None
     np.testing.assert_allclose(seen.similarity[::2], 1.0, rtol=1e-6)
     assert np.all(seen.similarity[1::2] < 0.9)
 
@@ -102,17 +103,18 @@ def test_a_slice_cuts_one_dimension_and_holds_the_others(agent, env, landscapes)
     obs = jnp.linspace(-1.0, 1.0, task.observation_size)
     last = task.action_size - 1
     cut = rollout.action_slice(agent, state, obs, last, points=51)
-    mean = np.asarray(agent.act(state, obs, jax.random.key(0), deterministic=True))
+    mean = np.asarray(jax.jit(lambda: agent.act(state, obs, jax.random.key(0), deterministic=True))())
     assert cut.mean == pytest.approx(mean[last], abs=1e-6)
     assert (cut.action[0], cut.action[-1]) == pytest.approx((-0.999, 0.999))
     assert np.trapezoid(cut.density, cut.action) == pytest.approx(1.0, abs=0.03)
 
     at = 17
     action = jnp.asarray(mean).at[last].set(cut.action[at])
-    q = agent.q_landscapes(state, obs, action)
+    q = jax.jit(agent.q_landscapes)(state, obs, action)
     assert set(cut.q) == set(q) == landscapes
     for name, values in q.items():
         assert cut.q[name].shape == (51,)
         assert cut.q[name][at] == pytest.approx(float(values), rel=1e-4, abs=1e-6)
-    one, two = (float(agent.log_prob(state, obs, jnp.asarray(mean).at[last].set(cut.action[i]))) for i in (at, at + 9))
+    log_prob = jax.jit(agent.log_prob)
+    one, two = (float(log_prob(state, obs, jnp.asarray(mean).at[last].set(cut.action[i]))) for i in (at, at + 9))
     assert np.log(cut.density[at] / cut.density[at + 9]) == pytest.approx(one - two, abs=1e-3)
