@@ -111,7 +111,8 @@ def parse(
     taken = take_apart(words)
     if not taken.help:
         _check_names(taken, known, positional, groups)
-    parsed = _run_tyro(_shape(known, positional, groups), command, words, about)
+    shape = _shape(known, positional, groups)
+    parsed = _run_tyro(shape, command, ["--help"] if taken.help else words, about)  # tyro's help hides what it has read
     texts = {field.name: getattr(parsed, field.name) for field in known}
     changed = {
         group: {
