@@ -38,7 +38,7 @@ SMALL_CAPACITY = 10_000
 STEPS = 2_000_000
 CHUNKS = (1_000, 10_000, 100_000)
 SETUPS = ((64, 1), (64, 8), (256, 1), (256, 8))  # width of the two hidden layers, runs
-PART_STEPS = 5_000
+PART_STEPS = 1_000
 RESULT = Path(__file__).parent / "results" / "overhead.json"
 
 Step = Callable[[Any, Any, Any, jax.Array], Any]
@@ -154,7 +154,7 @@ def parts(program: Any, run: Run, added: jax.Array, steps: int, updates: int) ->
 
 def measure(hidden: int, runs: int, repetitions: int, scale: float) -> dict[str, Any]:
     """Everything about one width and number of runs; `updates_per_second` counts the updates of all runs."""
-    wanted = max(1, round(scale * {64: 4000, 256: 400}[hidden] / runs))
+    wanted = max(1, round(scale * {64: 400, 256: 40}[hidden] / runs))
     steps = max(1, round(scale * PART_STEPS / runs))
     compiled = compile_sac(hidden, runs, wanted)
     training = trained(compiled)
@@ -231,7 +231,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
     return [speed, cost, rings]
 
 
-def main(repetitions: int = 5, scale: float = 1.0, out: Path = RESULT) -> None:
+def main(repetitions: int = 15, scale: float = 1.0, out: Path = RESULT) -> None:
     """Measure, write the JSON, print the tables.
 
     Args:
