@@ -1,7 +1,8 @@
 """A car that slides: dynamic bicycle with lateral slip, as a planar MJX body, following a point around a circle.
 
 The constants are those of the environment published with the paper, the integrator is not: after 20 s its Euler steps
-are about a metre from where the equations lead, ours a few millimetres at most (`benchmarks.vehicle_convergence`).
+are about a metre from where the equations lead, ours a millimetre, rarely a centimetre
+(`benchmarks.vehicle_convergence`).
 """
 
 import functools
@@ -237,7 +238,8 @@ def forward_dynamics(mass: jax.Array, yaw_inertia: jax.Array, velocity: jax.Arra
     """Ask MJX for the acceleration of the planar body.
 
     The answer is the same in every frame at rest, so it is asked in the one that coincides with the car's axes: what
-    depends on the pose alone is then the same in every stage, and XLA computes it once (3 times faster).
+    depends on the pose alone is then the same in every stage, and XLA computes it once (3 times faster for one car,
+    1.6 times for 1024).
 
     Args:
       mass: kg.
@@ -289,8 +291,9 @@ def runge_kutta(slope: Slope, motion: jax.Array, seconds: jax.Array) -> jax.Arra
     return jax.lax.scan(stage, (motion, jnp.zeros_like(motion)), rows)[0][0]
 
 
-# The cheapest that stay within 2 cm and 2e-3 rad (published), 1 cm and 1e-3 rad (road) of the exact solution after 20 s
-# with room to spare, whether the actions change every step or every 2 s: benchmarks/results/vehicle_convergence.json.
+# Bounds after 20 s: 2 cm and 2e-3 rad (published), 1 cm and 1e-3 rad (road). Where random actions change every step
+# these are far inside (0.04 and 0.2 cm). Two split steps would be, too, but where actions are held for 2 s the car may
+# linger near zero speed, and they come close to the bound: benchmarks/results/vehicle_convergence.json.
 INTEGRATION: dict[str, tuple[Scheme, int]] = {"published": (split_midpoint, 3), "road": (runge_kutta, 5)}
 
 
