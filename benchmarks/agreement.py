@@ -48,6 +48,7 @@ def main(
       0 if everything agrees, else 1.
     """
     console = Console()
+    console.width = max(console.width, 120)  # where the output is no terminal, too
     python = environment.build(venv.absolute())
     with tempfile.TemporaryDirectory() as folder:
         steps = updates.run(python, Path(folder))
@@ -103,7 +104,7 @@ def switched(entry: dict[str, Any]) -> str:
     """At how many states SAC-AdaEnt's actor climbs the plain value, and where the two sides do not decide alike."""
     if "switched" not in entry:
         return ""
-    return f"{entry['switched']} of {updates.BATCH}, {entry['switched_differently']} differ"
+    return f"{entry['switched']} of {updates.BATCH}, {entry['switched_differently']} apart"
 
 
 def returns_table(entries: dict[str, dict[str, Any]]) -> Table:

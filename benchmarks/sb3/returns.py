@@ -245,11 +245,13 @@ def measure(setting: Setting, python: Path, cache: Path, jobs: int, seed_counts:
       seed_counts: how many seeds to try, growing.
 
     Returns:
-      Settings, returns per seed, the difference with its intervals, and whether they lie within the share.
+      Settings, returns per seed, the difference with its intervals, whether they lie within the share, and in `looks`
+      what was known with fewer seeds: who looks until an interval is narrow should say how often.
     """
     lowest = random_return()
     mine: list[dict[str, Any]] = []
     entry: dict[str, Any] = {}
+    looks: list[dict[str, Any]] = []
     for count in seed_counts:
         theirs = train_theirs(setting, range(count), python, cache, jobs)
         mine += train_ours(setting, range(len(mine), count))
@@ -258,6 +260,7 @@ def measure(setting: Setting, python: Path, cache: Path, jobs: int, seed_counts:
         allowed = setting.share * float(best - lowest)
         gap = difference(final_ours, final_theirs)
         reach = max(abs(end) for interval in ("welch", "bootstrap") for end in gap[interval])
+        looks.append({"seeds": count, "difference": gap, "reach": reach, "allowed": allowed})
         entry = {
             "seeds": list(range(count)),
             "env_steps": {"ours": mine[0]["env_steps"], "sb3": theirs[0]["env_steps"]},
@@ -272,6 +275,7 @@ def measure(setting: Setting, python: Path, cache: Path, jobs: int, seed_counts:
             "share": setting.share,
             "allowed": allowed,
             "reach": reach,
+            "looks": looks,
             "held": bool(reach <= allowed),
         }
         if entry["held"]:

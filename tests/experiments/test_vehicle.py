@@ -5,7 +5,6 @@ import pytest
 import untrained
 
 import envs
-import experiments
 from experiments import vehicle
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -34,12 +33,3 @@ def test_table_holds_agents_and_yardsticks(lines):
     assert zero["deterministic"]["mean"] == pytest.approx(np.mean(lines["zero action"]))
     assert random["deterministic"]["std"] == pytest.approx(np.std(lines["random actions"]))
     json.dumps([agent, zero, random], allow_nan=False)
-
-
-@pytest.mark.slow
-def test_reproduce_quick(tmp_path):
-    (path,) = experiments.reproduce("vehicle", preset="quick", out=tmp_path / "vehicle")
-    rows = json.loads((path / "outcome.json").read_text())["rows"]
-    assert [row["agent"] for row in rows] == ["sac", "sac_adaent", "ppo", "zero action", "random actions"]
-    assert all(len(row["deterministic"]["per_seed"]) >= 3 for row in rows[:3])
-    assert {figure.name for figure in (path / "figures").iterdir()} >= {"curves.png", "paths.png"}

@@ -1,0 +1,26 @@
+"""The experiments themselves, compiled as users compile them."""
+
+import json
+
+import pytest
+
+import experiments
+
+pytestmark = pytest.mark.slow
+
+
+def test_toy_misleads_sac_and_adaent_repairs_it(tmp_path):
+    (path,) = experiments.reproduce("toy", preset="quick", out=tmp_path / "toy")
+    rows = {row["agent"]: row for row in json.loads((path / "outcome.json").read_text())["rows"]}
+    assert rows["sac (alpha 1.0)"]["at_minus_1"] == 8
+    assert rows["sac (alpha 0.2)"]["at_plus_1"] == 8
+    assert rows["sac_adaent (n_samples 16)"]["at_plus_1"] == 8
+    assert {figure.name for figure in (path / "figures").iterdir()} == {"toy.png", "curves.png"}
+
+
+def test_vehicle_has_all_agents_beside_zero_and_random_actions(tmp_path):
+    (path,) = experiments.reproduce("vehicle", preset="quick", out=tmp_path / "vehicle")
+    rows = json.loads((path / "outcome.json").read_text())["rows"]
+    assert [row["agent"] for row in rows] == ["sac", "sac_adaent", "ppo", "zero action", "random actions"]
+    assert all(len(row["deterministic"]["per_seed"]) >= 3 for row in rows[:3])
+    assert {figure.name for figure in (path / "figures").iterdir()} >= {"curves.png", "paths.png"}
