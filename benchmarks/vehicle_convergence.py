@@ -67,8 +67,8 @@ def drive(env: Vehicle, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
         return state, state.reward
 
     state, rewards = jax.lax.scan(step, env.reset(jax.random.key(0)), actions)
-    car: Any = state.pipeline_state
-    return car.pose, rewards.sum()
+    world: Any = state.pipeline_state
+    return world.physics.pose, rewards.sum()
 
 
 def errors(env: Vehicle, actions: np.ndarray, exact: np.ndarray) -> dict[str, float]:

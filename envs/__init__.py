@@ -6,9 +6,10 @@ import io
 with contextlib.redirect_stdout(io.StringIO()):  # MJX prints that an optional backend is missing, which helps nobody
     import mujoco.mjx  # noqa: F401
 
-from envs.base import EnvSpec, State, Task, for_training, initial_state, next_state
+from envs.base import EnvSpec, State, Task, initial_state, next_state
 from envs.fields import InvalidSetting, setting
 from envs.registry import make, names, spec, task
+from envs.training import for_training
 
 __all__ = [
     "EnvSpec",

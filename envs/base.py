@@ -1,4 +1,4 @@
-"""The contract of a task: Brax's `Env` and `State`, Gymnasium's words for ends, and what training adds.
+"""The contract of a task: Brax's `Env` and `State`, and Gymnasium's words for ends.
 
 A *bare* task never resets itself and knows no time limit, so that Brax's wrappers, films and planners work on it. All
 that its dynamics, reward and observation need lives in `pipeline_state`; its `info` holds
@@ -6,20 +6,24 @@ that its dynamics, reward and observation need lives in `pipeline_state`; its `i
 * `terminated`: 1. where the step ended the episode for good, else 0.
 * `duration`: how many control steps of time the step took (1 almost always; 0 for a pending half-step).
 
-`for_training` adds the time limit and the auto-reset that the trainer relies on.
+`envs.training.for_training` adds the time limit and the auto-reset that the trainer relies on.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import flax.struct
 import jax
+import jax.core
 import jax.numpy as jnp
+import numpy as np
 from brax.envs.base import Env, State
 
-from envs.fields import setting
+from envs.fields import InvalidSetting, setting, show
 
 Key = jax.Array
+Push = Callable[[jax.Array], jax.Array]
 
 
 class EnvSpec(flax.struct.PyTreeNode):
@@ -40,20 +44,87 @@ class EnvSpec(flax.struct.PyTreeNode):
     horizon: Any
 
 
+class World(flax.struct.PyTreeNode):
+    """The `pipeline_state` of a task.
+
+    Attributes:
+      physics: the task's own state, what its `start` returns.
+      steps: control steps since the reset.
+      pending: (action_delay, action_size) actions on their way, oldest first.
+      key: the source of the noise; None where the task has none.
+    """
+
+    physics: Any
+    steps: jax.Array
+    pending: jax.Array
+    key: Key | None
+
+
 class Task(flax.struct.PyTreeNode, Env):
     """Base class of our tasks: a frozen dataclass whose numbers are pytree leaves.
 
-    Subclasses define `reset(key) -> State`, `step(state, action) -> State` (single, unbatched; actions in [-1, 1]),
-    `observation_size`, `action_size`, and declare their fields with `envs.fields.setting`.
+    A subclass declares its fields with `envs.fields.setting` and defines five things, all of them pure and for a single
+    environment: `observes` and `acts` (what the numbers mean), `start`, `advance` and `observe`. `reset` and `step`
+    are made of these and add what every task can have: noise, delay, a reward scale, the time as an observation.
     """
 
     horizon: int = setting(1000, "control steps until the time limit", low=1)
     timeout_is_termination: bool = setting(False, "treat the time limit as a termination: no bootstrap there")
+    observe_time: bool = setting(False, "observe the share of the horizon that is gone, too", static=True)
+    process_noise: float | None = setting(
+        None, "standard deviation of what disturbs every velocity (or the action) before each control step", low=0
+    )
+    observation_noise: float | None = setting(
+        None, "standard deviation of what is added to every observation, in its own unit", low=0
+    )
+    action_delay: int = setting(0, "control steps between an action and its effect", low=0, high=100, static=True)
+    reward_scale: float = setting(1.0, "what every reward is multiplied by")
+
+    @property
+    def observes(self) -> tuple[str, ...]:
+        """Name and unit of every number that `observe` returns."""
+        raise NotImplementedError
+
+    @property
+    def acts(self) -> tuple[str, ...]:
+        """Name and unit of every number in an action, in the task's own units."""
+        raise NotImplementedError
+
+    def start(self, key: Key) -> Any:
+        """A random physical state in which an episode begins."""
+        raise NotImplementedError
+
+    def advance(self, physics: Any, action: jax.Array) -> tuple[Any, jax.Array, jax.Array]:
+        """One control step: from a state and an action (action_size,) in [-1, 1] to state, reward and termination."""
+        raise NotImplementedError
+
+    def observe(self, physics: Any) -> jax.Array:
+        """What the agent sees of a state: (len(observes),)."""
+        raise NotImplementedError
+
+    def disturb(self, physics: Any, action: jax.Array, push: Push) -> tuple[Any, jax.Array]:
+        """Apply `process_noise`: `push(x)` is x with noise. Here to the action; to velocities where a task has any."""
+        return physics, push(action)
+
+    @property
+    def idle(self) -> jax.Array:
+        """(action_size,) what acts while `action_delay` keeps the first action waiting."""
+        return jnp.zeros(self.action_size)
+
+    @property
+    def observation_size(self) -> int:
+        """Length of the observation."""
+        return len(self.observes) + self.observe_time
+
+    @property
+    def action_size(self) -> int:
+        """Length of the action."""
+        return len(self.acts)
 
     @property
     def action_low(self) -> Any:
         """(action_size,) lower bounds of the action in the task's own units."""
-        return -jnp.ones(self.action_size)
+        return -self.action_high
 
     @property
     def action_high(self) -> Any:
@@ -68,13 +139,68 @@ class Task(flax.struct.PyTreeNode, Env):
     @property
     def spec(self) -> EnvSpec:
         """What `agent.init(key, spec)` gets."""
-        return EnvSpec(
-            self.observation_size,  # pyright: ignore[reportArgumentType] - ours are plain vectors
-            self.action_size,
-            self.action_low,
-            self.action_high,
-            self.horizon,
-        )
+        return EnvSpec(self.observation_size, self.action_size, self.action_low, self.action_high, self.horizon)
+
+    def reset(self, rng: Key) -> State:
+        """The beginning of an episode; typed and raw keys give the same."""
+        start_key, key = jax.random.split(rng) if self._noisy else (rng, None)
+        return self.begin(self.start(start_key), key)
+
+    def begin(self, physics: Any, key: Key | None = None) -> State:
+        """The beginning of an episode in a given physical state, for planners and checks; noise needs a key."""
+        pending = jnp.broadcast_to(self.idle, (self.action_delay, self.action_size)).astype(jnp.float32)
+        world, obs = self._sense(World(physics, jnp.zeros((), jnp.int32), pending, key if self._noisy else None))
+        return initial_state(world, obs)
+
+    @property
+    def _noisy(self) -> bool:
+        return self.process_noise is not None or self.observation_noise is not None
+
+    def step(self, state: State, action: jax.Array) -> State:
+        """One control step. Actions beyond [-1, 1] are clipped.
+
+        Raises:
+          InvalidSetting: (a ValueError) the action has another shape, or, outside compiled code, is not finite.
+        """
+        world: World = state.pipeline_state  # pyright: ignore[reportAssignmentType] - Brax names its own type
+        action = self._check(action)
+        pending = jnp.concatenate([world.pending, action[None]])
+        physics, action = world.physics, pending[0]
+        if self.process_noise is not None:
+            key, noise_key = jax.random.split(_present(world.key))
+            world = world.replace(key=key)
+            physics, action = self.disturb(physics, action, _push(noise_key, self.process_noise))
+        physics, reward, terminated = self.advance(physics, jnp.clip(action, -1.0, 1.0))
+        world = world.replace(physics=physics, steps=world.steps + 1, pending=pending[1:])
+        world, obs = self._sense(world)
+        return next_state(state, world, obs, self.reward_scale * reward, terminated)
+
+    def _sense(self, world: World) -> tuple[World, jax.Array]:
+        """The observation with the time and the noise; and the world, whose key may have been used."""
+        obs = self.observe(world.physics)
+        if self.observation_noise is not None:
+            key, noise_key = jax.random.split(_present(world.key))
+            world, obs = world.replace(key=key), _push(noise_key, self.observation_noise)(obs)
+        if self.observe_time:
+            obs = jnp.append(obs, world.steps / jnp.asarray(self.horizon, jnp.float32))
+        return world, obs
+
+    def _check(self, action: Any) -> jax.Array:
+        if jnp.shape(action) != (self.action_size,):
+            raise InvalidSetting(f"action of shape {jnp.shape(action)}: must have shape ({self.action_size},)")
+        if not isinstance(action, jax.core.Tracer) and not np.all(np.isfinite(action)):
+            raise InvalidSetting(f"action = {show(np.asarray(action).tolist())}: must be finite numbers")
+        return jnp.asarray(action, jnp.float32)
+
+
+def _present(key: Key | None) -> Key:
+    assert key is not None, "a task's noise cannot be switched on after its reset"
+    return key
+
+
+def _push(key: Key, scale: Any) -> Push:
+    """A function that adds noise; to be called once."""
+    return lambda x: x + scale * jax.random.normal(key, x.shape)
 
 
 def initial_state(pipeline_state: Any, obs: jax.Array) -> State:
@@ -90,79 +216,3 @@ def next_state(state: State, pipeline_state: Any, obs: jax.Array, reward: jax.Ar
     return dataclasses.replace(
         state, pipeline_state=pipeline_state, obs=obs, reward=reward.astype(obs.dtype), done=ended, info=info
     )
-
-
-class Training(flax.struct.PyTreeNode, Env):
-    """A bare task with its time limit and auto-reset; made by `for_training`.
-
-    `step` returns, where an episode ended, the first state of the next one; `info` says how it ended:
-
-    * `terminated`: 1. at a termination (also at a time-out where `env.timeout_is_termination`): no bootstrap.
-    * `truncation`: 1. where the time limit alone ended the episode: bootstrap on `final_obs`.
-    * `final_obs`: the observation that the step led to, before any reset.
-    * `steps`: control steps since the episode began.
-    * `key`: the source of the next episodes' random states.
-    """
-
-    env: Any
-
-    def reset(self, rng: Key) -> State:
-        """A fresh episode; `rng` also feeds all later ones."""
-        key, reset_key = jax.random.split(rng)
-        return self._begin(self.env.reset(reset_key), key)
-
-    def step(self, state: State, action: jax.Array) -> State:
-        """One control step, then a fresh random state where the episode ended."""
-        state = self.env.step(state, action)
-        steps = state.info["steps"] + state.info["duration"]
-        out_of_time = (steps >= self.env.horizon).astype(state.done.dtype)
-        terminated = jnp.where(
-            self.env.timeout_is_termination,
-            jnp.maximum(state.info["terminated"], out_of_time),
-            state.info["terminated"],
-        )
-        done = jnp.maximum(terminated, out_of_time)
-        ends = {"terminated": terminated, "truncation": done - terminated, "final_obs": state.obs, "steps": steps}
-        state = dataclasses.replace(state, done=done, info=state.info | ends)
-
-        key, reset_key = jax.random.split(state.info["key"])
-        fresh = self.env.reset(reset_key)
-        begin = lambda new, old: jnp.where(done.astype(bool), new, old)  # noqa: E731
-        return dataclasses.replace(
-            state,
-            pipeline_state=jax.tree.map(begin, fresh.pipeline_state, state.pipeline_state),
-            obs=begin(fresh.obs, state.obs),
-            info=state.info | {"key": key, "steps": begin(jnp.zeros_like(steps), steps)},
-        )
-
-    def _begin(self, state: State, key: Key) -> State:
-        zero = jnp.zeros_like(state.done)
-        extra = {"truncation": zero, "final_obs": state.obs, "steps": jnp.zeros((), jnp.int32), "key": key}
-        return dataclasses.replace(state, info=state.info | extra)
-
-    @property
-    def observation_size(self) -> Any:
-        """As the bare task's."""
-        return self.env.observation_size
-
-    @property
-    def action_size(self) -> int:
-        """As the bare task's."""
-        return self.env.action_size
-
-    @property
-    def backend(self) -> str:
-        """As the bare task's."""
-        return self.env.backend
-
-
-def for_training(env: Any) -> Training:
-    """Add the time limit and the auto-reset from fresh random states.
-
-    Args:
-      env: a bare task.
-
-    Returns:
-      An `Env` whose `step` never leaves the caller with an ended episode; see `Training`.
-    """
-    return Training(env)

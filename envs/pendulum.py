@@ -1,12 +1,10 @@
 """Gymnasium's Pendulum-v1 with actions scaled to [-1, 1]: the standard task on which agents are compared."""
 
-from typing import Any
-
 import flax.struct
 import jax
 import jax.numpy as jnp
 
-from envs.base import Key, State, Task, initial_state, next_state
+from envs.base import Key, Push, Task
 from envs.fields import setting
 
 
@@ -33,44 +31,42 @@ class Pendulum(Task):
     step_seconds: float = setting(0.05, "control step, s", above=0)
 
     @property
-    def observation_size(self) -> int:
-        """cos, sin, angular velocity."""
-        return 3
+    def observes(self) -> tuple[str, ...]:
+        """Where it points, and how fast it turns."""
+        return ("cosine of the angle from upright", "sine of the angle from upright", "angular velocity, rad/s")
 
     @property
-    def action_size(self) -> int:
+    def acts(self) -> tuple[str, ...]:
         """One torque."""
-        return 1
-
-    @property
-    def action_low(self) -> jax.Array:
-        """Torque in N m."""
-        return -jnp.full(1, self.max_torque)
+        return ("torque, N m",)
 
     @property
     def action_high(self) -> jax.Array:
         """Torque in N m."""
         return jnp.full(1, self.max_torque)
 
-    def reset(self, rng: Key) -> State:
+    def start(self, key: Key) -> PendulumState:
         """Angle uniform in [-pi, pi], angular velocity uniform in [-1, 1]."""
-        draw = jax.random.uniform(rng, (2,), minval=-1.0, maxval=1.0)
-        pendulum = PendulumState(theta=jnp.pi * draw[0], speed=draw[1])
-        return initial_state(pendulum, self._observe(pendulum))
+        draw = jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0)
+        return PendulumState(theta=jnp.pi * draw[0], speed=draw[1])
 
-    def step(self, state: State, action: jax.Array) -> State:
+    def disturb(self, physics: PendulumState, action: jax.Array, push: Push) -> tuple[PendulumState, jax.Array]:
+        """Noise on the angular velocity, rad/s."""
+        return physics.replace(speed=push(physics.speed)), action
+
+    def advance(self, physics: PendulumState, action: jax.Array) -> tuple[PendulumState, jax.Array, jax.Array]:
         """One semi-implicit Euler step, as Gymnasium's."""
-        before: Any = state.pipeline_state
-        theta, speed = before.theta, before.speed
-        torque = self.max_torque * jnp.clip(action[0], -1.0, 1.0)
+        theta, speed = physics.theta, physics.speed
+        torque = self.max_torque * action[0]
         wrapped = jnp.mod(theta + jnp.pi, 2 * jnp.pi) - jnp.pi
         reward = -(wrapped**2 + 0.1 * speed**2 + 0.001 * torque**2)
 
         gravity = 1.5 * self.gravity / self.length * jnp.sin(theta)
         acceleration = gravity + 3.0 / (self.mass * self.length**2) * torque
         speed = jnp.clip(speed + acceleration * self.step_seconds, -self.max_speed, self.max_speed)
-        pendulum = PendulumState(theta=theta + speed * self.step_seconds, speed=speed)
-        return next_state(state, pendulum, self._observe(pendulum), reward, jnp.zeros((), bool))
+        physics = PendulumState(theta=theta + speed * self.step_seconds, speed=speed)
+        return physics, reward, jnp.zeros((), bool)
 
-    def _observe(self, pendulum: PendulumState) -> jax.Array:
-        return jnp.stack([jnp.cos(pendulum.theta), jnp.sin(pendulum.theta), pendulum.speed])
+    def observe(self, physics: PendulumState) -> jax.Array:
+        """cos, sin of the angle from upright, angular velocity."""
+        return jnp.stack([jnp.cos(physics.theta), jnp.sin(physics.theta), physics.speed])

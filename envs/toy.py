@@ -1,11 +1,9 @@
 """The toy problem on which maximum entropy misleads (the paper's Section 4): six states, one action, two steps."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from envs.base import Key, State, Task, initial_state, next_state
+from envs.base import Key, Task
 from envs.fields import setting
 
 START, GOOD, BAD, HIT, MISSED, SAFE = range(6)
@@ -26,24 +24,23 @@ class Toy(Task):
     reward_safe: float = setting(-1.0, "reward at the bad state")
 
     @property
-    def observation_size(self) -> int:
-        """Six states, one-hot."""
-        return 6
+    def observes(self) -> tuple[str, ...]:
+        """The state, one-hot."""
+        return tuple(f"1 at the {name} state" for name in ("start", "good", "bad", "hit", "missed", "safe"))
 
     @property
-    def action_size(self) -> int:
+    def acts(self) -> tuple[str, ...]:
         """One number in [-1, 1]."""
-        return 1
+        return ("action",)
 
-    def reset(self, rng: Key) -> State:
+    def start(self, key: Key) -> jax.Array:
         """Always the start state."""
-        del rng
-        return initial_state(jnp.asarray(START, jnp.int32), self._observe(jnp.asarray(START, jnp.int32)))
+        del key
+        return jnp.asarray(START, jnp.int32)
 
-    def step(self, state: State, action: jax.Array) -> State:
+    def advance(self, physics: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Move; ended states stay where they are and earn nothing."""
-        here: Any = state.pipeline_state
-        a = action[0]
+        here, a = physics, action[0]
         hit = jnp.abs(a) < self.half_width
         at = [here == START, here == GOOD, here == BAD]
         there = jnp.select(
@@ -52,7 +49,8 @@ class Toy(Task):
         reward = jnp.select(
             at, [jnp.zeros(()), jnp.where(hit, self.reward_hit, self.reward_miss), self.reward_safe], jnp.zeros(())
         )
-        return next_state(state, there, self._observe(there), reward, there >= HIT)
+        return there, reward, there >= HIT
 
-    def _observe(self, here: jax.Array) -> jax.Array:
-        return jax.nn.one_hot(here, 6, dtype=jnp.float32)
+    def observe(self, physics: jax.Array) -> jax.Array:
+        """One-hot."""
+        return jax.nn.one_hot(physics, 6, dtype=jnp.float32)

@@ -17,7 +17,7 @@ import numpy as np
 from mujoco import mjx
 from scipy.interpolate import CubicSpline
 
-from envs.base import Key, State, Task, initial_state, next_state
+from envs.base import Key, Push, Task
 from envs.fields import setting
 
 Slope = Callable[[jax.Array], jax.Array]
@@ -52,7 +52,7 @@ class VehicleState(flax.struct.PyTreeNode):
       pose: (3,) x, y of the centre of mass (m) and yaw (rad, in [-pi, pi]).
       velocity: (3,) forward and leftward speed of the centre of mass in the car's axes (m/s) and yaw rate (rad/s).
       target_arc: how far along the path the target is (m).
-      steps: control steps since the reset.
+      steps: control steps since the reset, the target's clock.
     """
 
     pose: jax.Array
@@ -104,14 +104,21 @@ class Vehicle(Task):
     distance_weight: float = setting(1.0, "reward: weight of the distance to the target, 1/m")
 
     @property
-    def observation_size(self) -> int:
-        """Target relative to the front point (2), yaw, speeds (2), yaw rate."""
-        return 6
+    def observes(self) -> tuple[str, ...]:
+        """The target as the driver would look for it, and the car's own motion."""
+        return (
+            "x of the target from the car's front point, m",
+            "y of the target from the car's front point, m",
+            "yaw in [-pi, pi], rad",
+            "forward speed, m/s",
+            "leftward speed, m/s",
+            "yaw rate, rad/s",
+        )
 
     @property
-    def action_size(self) -> int:
+    def acts(self) -> tuple[str, ...]:
         """Throttle and steering."""
-        return 2
+        return ("acceleration by the engine, m/s^2", "steering angle, rad")
 
     @property
     def backend(self) -> str:
@@ -119,33 +126,30 @@ class Vehicle(Task):
         return "mjx"
 
     @property
-    def action_low(self) -> jax.Array:
-        """Throttle in m/s^2, steering in rad."""
-        return -self.action_high
-
-    @property
     def action_high(self) -> jax.Array:
         """Throttle in m/s^2, steering in rad."""
         return jnp.stack([jnp.float32(self.max_throttle), jnp.float32(self.max_steering)])
 
-    def reset(self, rng: Key) -> State:
+    def start(self, key: Key) -> VehicleState:
         """On the path, along it, spinning; the same every time."""
-        del rng
+        del key
         position, direction = path(self.start_arc, self.path_radius)
         yaw = jnp.arctan2(direction[1], direction[0])
-        car = VehicleState(
+        return VehicleState(
             pose=jnp.append(position, yaw),
             velocity=jnp.stack([self.start_forward, self.start_leftward, self.start_yaw_rate]).astype(jnp.float32),
             target_arc=jnp.asarray(self.target_arc, jnp.float32),
             steps=jnp.zeros((), jnp.int32),
         )
-        return initial_state(car, self._observe(car))
 
-    def step(self, state: State, action: jax.Array) -> State:
+    def disturb(self, physics: VehicleState, action: jax.Array, push: Push) -> tuple[VehicleState, jax.Array]:
+        """Noise on forward speed, leftward speed (m/s) and yaw rate (rad/s)."""
+        return physics.replace(velocity=push(physics.velocity)), action
+
+    def advance(self, physics: VehicleState, action: jax.Array) -> tuple[VehicleState, jax.Array, jax.Array]:
         """Drive for one control step while the target moves on."""
-        car: VehicleState = state.pipeline_state  # pyright: ignore[reportAssignmentType] - Brax names its own type
-        action = jnp.clip(action, -1.0, 1.0) * self.action_high
-        shift, velocity = self.drive(car.velocity, action)
+        car = physics
+        shift, velocity = self.drive(car.velocity, action * self.action_high)
         yaw = car.pose[2] + shift[2]
         speed = jnp.minimum(
             self.target_max_speed, self.target_speed + self.target_acceleration * self.step_seconds * car.steps
@@ -156,7 +160,13 @@ class Vehicle(Task):
             target_arc=car.target_arc + jnp.where(car.steps < self.target_steps, speed * self.step_seconds, 0.0),
             steps=car.steps + 1,
         )
-        return next_state(state, car, self._observe(car), self._reward(car), jnp.zeros((), bool))
+        return car, self._reward(car), jnp.zeros((), bool)
+
+    def observe(self, physics: VehicleState) -> jax.Array:
+        """The target from the front point, yaw, speeds, yaw rate."""
+        yaw = physics.pose[2]
+        front = physics.pose[:2] + self.look_ahead * jnp.stack([jnp.cos(yaw), jnp.sin(yaw)])
+        return jnp.concatenate([self._target(physics) - front, yaw[None], physics.velocity])
 
     @property
     def integration(self) -> tuple[Scheme, int]:
@@ -212,11 +222,6 @@ class Vehicle(Task):
 
     def _target(self, car: VehicleState) -> jax.Array:
         return path(car.target_arc, self.path_radius)[0]
-
-    def _observe(self, car: VehicleState) -> jax.Array:
-        yaw = car.pose[2]
-        front = car.pose[:2] + self.look_ahead * jnp.stack([jnp.cos(yaw), jnp.sin(yaw)])
-        return jnp.concatenate([self._target(car) - front, yaw[None], car.velocity])
 
     def _reward(self, car: VehicleState) -> jax.Array:
         position = car.pose[:2]

@@ -92,7 +92,7 @@ def _with_interval(numbers: dict[str, Any] | None) -> str:
 
 def position(state: Any) -> jax.Array:
     """(2,) where the car is."""
-    return state.pipeline_state.pose[:2]
+    return state.pipeline_state.physics.pose[:2]
 
 
 def drive(result: Result, env: Vehicle, run: int) -> np.ndarray:

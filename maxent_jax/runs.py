@@ -34,9 +34,9 @@ from maxent_jax.sweep import Chunk, Program, RunInfo
 
 SCHEMA = 1
 COUNTS = ("env_steps", "updates")
-RETURNS = ("return_deterministic", "return_stochastic", "return_training")
+EPISODES = ("return_deterministic", "return_stochastic", "return_training", "nonfinite")
 CLOCKS = ("elapsed_seconds", "env_steps_per_second", "updates_per_second")
-COLUMNS = (*COUNTS, *RETURNS, *METRICS, *CLOCKS)
+COLUMNS = (*COUNTS, *EPISODES, *METRICS, *CLOCKS)
 """What a line of metrics.jsonl holds beside `run` and `seed`; the rates are one run's."""
 
 
@@ -124,7 +124,7 @@ def metric_lines(program: Program, chunk: Chunk, elapsed: float) -> list[dict[st
     return [
         {"run": info.run, "seed": info.seed}
         | shared
-        | {name: number(chunk.metrics[name][row]) for name in (*RETURNS, *METRICS)}
+        | {name: number(chunk.metrics[name][row]) for name in (*EPISODES, *METRICS)}
         | clocks
         for row, info in enumerate(program.runs)
     ]
@@ -173,7 +173,7 @@ class Result:
 
     def _configuration(self, index: int) -> dict[str, Any]:
         rows = self.rows(index)
-        found = {name: stats.interval([last(self.metrics[name][row]) for row in rows]) for name in RETURNS[:2]}
+        found = {name: stats.interval([last(self.metrics[name][row]) for row in rows]) for name in EPISODES[:2]}
         final = {name: dataclasses.asdict(value) | {"per_seed": list(value.per_seed)} for name, value in found.items()}
         share = [last(self.metrics["switched_share"][row]) for row in rows]
         return {

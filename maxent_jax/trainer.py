@@ -13,8 +13,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from envs.base import for_training
 from envs.fields import InvalidSetting
+from envs.training import for_training, is_finite
 from maxent_jax import replay
 from maxent_jax.agents.base import METRICS, Agent, Metrics, OffPolicyAgent, OnPolicyAgent, Rollout, Transition
 
@@ -47,10 +47,11 @@ class Run(flax.struct.PyTreeNode):
 
 
 class Finished(flax.struct.PyTreeNode):
-    """Episodes that ended: how many, and the sum of their returns."""
+    """Episodes that ended: how many, and the sum of their returns; and how many states that are not finite ended."""
 
     count: jax.Array
     total: jax.Array
+    nonfinite: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,8 +236,11 @@ def step_environments(env: Any, run: Run, action: jax.Array) -> tuple[Run, Trans
         next_obs=state.info["final_obs"],
     )
     episode_return = run.episode_return + state.reward
-    over = state.done.astype(bool)
-    ended = Finished(state.done.sum(), jnp.sum(jnp.where(over, episode_return, 0.0)))
+    over, broken = state.done.astype(bool), state.metrics["nonfinite"].astype(bool)
+    whole = over & ~broken  # a part of a return is no return
+    ended = Finished(
+        whole.sum(dtype=jnp.float32), jnp.sum(jnp.where(whole, episode_return, 0.0)), broken.sum(dtype=jnp.float32)
+    )
     run = run.replace(env=state, episode_return=jnp.where(over, 0.0, episode_return))
     return run, transition, state.done, ended
 
@@ -250,7 +254,7 @@ def remember(run: Run, counters: Counters, transition: Transition) -> tuple[Run,
 
 def no_episodes() -> Finished:
     """Nothing has ended yet."""
-    return Finished(jnp.zeros(()), jnp.zeros(()))
+    return Finished(jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
 
 
 def add_finished(a: Finished, b: Finished) -> Finished:
@@ -259,10 +263,11 @@ def add_finished(a: Finished, b: Finished) -> Finished:
 
 
 def report(means: Metrics, finished: Finished) -> Metrics:
-    """The metrics of a chunk: `METRICS` and `return_training`; NaN is "does not have" and "mean over nothing"."""
+    """The metrics of a chunk: `METRICS` and of the episodes; NaN is "does not have" and "mean over nothing"."""
     nothing = jnp.full((), jnp.nan)
     mean_return = jnp.where(finished.count > 0, finished.total / finished.count, jnp.nan)
-    return {"return_training": mean_return} | {name: means.get(name, nothing) for name in METRICS}
+    episodes = {"return_training": mean_return, "nonfinite": finished.nonfinite}
+    return episodes | {name: means.get(name, nothing) for name in METRICS}
 
 
 def evaluate(agent: Agent, env: Any, run: Run, counters: Counters) -> Metrics:
@@ -270,12 +275,15 @@ def evaluate(agent: Agent, env: Any, run: Run, counters: Counters) -> Metrics:
     # The run itself goes on as if it had not been looked at. The offset keeps clear of what `split` makes of the key:
     # its n-th child is the same as `fold_in(key, n)`.
     key = jax.random.fold_in(run.key, counters.env_steps.astype(jnp.uint32) + jnp.uint32(2**31))
-    returns = episode_returns(agent, env, run.agent, key, EVALUATION_EPISODES).mean(axis=-1)
+    returns = jnp.nanmean(episode_returns(agent, env, run.agent, key, EVALUATION_EPISODES), axis=-1)
     return {"return_deterministic": returns[0], "return_stochastic": returns[1]}
 
 
 def episode_returns(agent: Agent, env: Any, agent_state: Any, key: jax.Array, episodes: int) -> jax.Array:
-    """Returns of whole episodes of the bare task: (2, episodes), by the mean action and by draws."""
+    """Returns of whole episodes of the bare task: (2, episodes), by the mean action and by draws.
+
+    NaN where the physics broke down.
+    """
     reset_key, act_key = jax.random.split(key)
     start = jax.vmap(env.reset)(jax.random.split(reset_key, 2 * episodes))
     step = jax.vmap(env.step)
@@ -292,8 +300,9 @@ def episode_returns(agent: Agent, env: Any, agent_state: Any, key: jax.Array, ep
         )
         state = step(state, action)
         steps = steps + state.info["duration"]
-        total = total + jnp.where(alive, state.reward, 0.0)
-        return state, steps, total, alive & (state.info["terminated"] == 0) & (steps < env.horizon), key
+        sound = jax.vmap(is_finite)(state)
+        total = total + jnp.where(alive, jnp.where(sound, state.reward, jnp.nan), 0.0)
+        return state, steps, total, alive & sound & (state.info["terminated"] == 0) & (steps < env.horizon), key
 
     zeros = jnp.zeros(2 * episodes)
     carry = (start, zeros.astype(jnp.int32), zeros, zeros == 0, act_key)

@@ -222,10 +222,7 @@ def train_ours(setting: Setting, seeds: Sequence[int]) -> list[dict[str, Any]]:
 def final_return(agent: Agent, env: Any, agent_state: Any) -> jax.Array:
     """Mean return of the episodes that begin at `STARTS`, by the mean action."""
     key = jax.random.key(0)
-    blank = jax.vmap(env.reset)(jax.random.split(key, len(STARTS)))
-    theta, speed = jnp.asarray(STARTS, jnp.float32).T
-    obs = jnp.stack([jnp.cos(theta), jnp.sin(theta), speed], axis=-1)
-    start = blank.replace(pipeline_state=PendulumState(theta, speed), obs=obs)
+    start = jax.vmap(env.begin)(PendulumState(*jnp.asarray(STARTS, jnp.float32).T))
 
     def step(state: Any, _: None) -> tuple[Any, jax.Array]:
         state = jax.vmap(env.step)(state, agent.act(agent_state, state.obs, key, deterministic=True))

@@ -1,7 +1,6 @@
 import dataclasses
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,52 +8,13 @@ import pytest
 from brax.envs.wrappers.training import AutoResetWrapper, EpisodeWrapper, VmapWrapper
 
 import envs
-from envs.base import Task, initial_state, next_state
-from envs.fields import build, setting
+from envs.fields import InvalidSetting
 
 TASKS = envs.names()
 
 
-@flax.struct.dataclass
-class Walk(Task):
-    """Starts anywhere in [0, 1), moves by the action, ends beyond 2; an action below -0.5 takes no time."""
-
-    horizon: int = setting(5, "steps")
-
-    @property
-    def observation_size(self):
-        return 1
-
-    @property
-    def action_size(self):
-        return 1
-
-    def reset(self, rng):
-        position = jax.random.uniform(rng)
-        return initial_state(position, position[None])
-
-    def step(self, state: Any, action) -> Any:
-        position = state.pipeline_state + action[0]
-        after: Any = next_state(state, position, position[None], action[0], position > 2)
-        duration = jnp.where(action[0] < -0.5, 0, 1).astype(jnp.int32)
-        return after.replace(info=after.info | {"duration": duration})
-
-
 def make(name, **values) -> Any:
     return envs.make(name, **values)
-
-
-def walk(**values):
-    return envs.for_training(build(Walk, values))
-
-
-def play(env, actions, seed=0) -> list[Any]:
-    """All states, the reset's first, after actions (steps, action_size)."""
-    step = jax.jit(env.step)
-    states = [env.reset(jax.random.key(seed))]
-    for action in actions:
-        states.append(step(states[-1], jnp.atleast_1d(jnp.float32(action))))
-    return states
 
 
 def types(tree):
@@ -103,7 +63,8 @@ def test_every_number_is_a_strongly_typed_leaf(name):
     env = make(name)
     for field in dataclasses.fields(env):
         value = getattr(env, field.name)
-        assert field.metadata["pytree_node"] == (type(value) in (np.float32, np.int32, np.bool_)), field.name
+        kinds = (np.float32, np.int32, np.bool_, type(None))
+        assert field.metadata["pytree_node"] == (type(value) in kinds), field.name
         assert field.metadata["help"], field.name
 
 
@@ -114,60 +75,6 @@ def test_step_lowers_for_gpu_and_tpu(name):
     action = jax.ShapeDtypeStruct((env.action_size,), jnp.float32)
     exported = jax.export.export(jax.jit(env.step), platforms=["cuda", "tpu"])(state, action)
     assert exported.platforms == ("cuda", "tpu")
-
-
-def test_time_limit_is_a_truncation():
-    states = play(walk(), [0.0] * 6)
-    assert [float(state.done) for state in states] == [0, 0, 0, 0, 0, 1, 0]
-    assert [float(state.info["truncation"]) for state in states] == [0, 0, 0, 0, 0, 1, 0]
-    assert [float(state.info["terminated"]) for state in states] == [0] * 7
-    assert [int(state.info["steps"]) for state in states] == [0, 1, 2, 3, 4, 0, 1]
-
-
-def test_time_limit_is_a_termination_where_the_task_says_so():
-    states = play(walk(timeout_is_termination=True), [0.0] * 5)
-    assert float(states[-1].done) == float(states[-1].info["terminated"]) == 1
-    assert float(states[-1].info["truncation"]) == 0
-
-
-def test_termination_at_the_last_step_is_no_truncation():
-    states = play(walk(), [0.0, 0.0, 0.0, 0.0, 3.0])
-    assert float(states[-1].done) == float(states[-1].info["terminated"]) == 1
-    assert float(states[-1].info["truncation"]) == 0
-
-
-def test_time_limit_counts_durations():
-    states = play(walk(), [-1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0])
-    assert [int(state.info["steps"]) for state in states] == [0, 0, 1, 1, 2, 3, 4, 0]
-    assert [float(state.done) for state in states] == [0] * 7 + [1]
-
-
-def test_final_obs_is_what_the_step_led_to_and_obs_the_next_episode():
-    before, after = play(walk(), [3.0])
-    np.testing.assert_allclose(after.info["final_obs"], before.obs + 3.0, rtol=1e-6)
-    assert 0 <= float(after.obs[0]) < 1
-    assert float(after.obs[0]) != float(before.obs[0])
-    assert float(after.pipeline_state) == float(after.obs[0])
-    assert float(after.reward) == 3.0
-
-
-def test_final_obs_is_obs_while_the_episode_runs():
-    state = play(walk(), [0.3])[-1]
-    np.testing.assert_array_equal(state.info["final_obs"], state.obs)
-
-
-def test_every_episode_starts_in_a_state_of_its_own():
-    states = play(walk(horizon=1), [0.0] * 50)
-    starts = np.array([float(state.obs[0]) for state in states])
-    assert len(set(starts)) == len(starts)
-    assert 0.35 < starts.mean() < 0.65  # uniform on [0, 1): standard error 0.04
-
-
-def test_same_key_repeats_and_other_keys_differ():
-    actions = np.linspace(-0.4, 0.9, 20)
-    runs = {seed: np.array([s.obs for s in play(walk(), actions, seed)]) for seed in (0, 1)}
-    np.testing.assert_array_equal(runs[0], [s.obs for s in play(walk(), actions, 0)])
-    assert np.all(runs[0] != runs[1])
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -198,3 +105,93 @@ def test_task_runs_in_braxs_wrappers(name):
     np.testing.assert_array_equal(last.info["truncation"], 1 - last.info["terminated"])
     np.testing.assert_array_equal(last.obs, first.obs)  # Brax's auto-reset goes back to its first state
     np.testing.assert_array_equal(step(last, actions).obs, middle.obs)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_number_is_named(name):
+    env = make(name)
+    assert len(set(env.observes)) == env.observation_size
+    assert len(set(env.acts)) == env.action_size
+    assert make(name, observe_time=True).observation_size == env.observation_size + 1
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("values", [{"process_noise": 0.1}, {"observation_noise": 0.1}])
+def test_noise_differs_by_key_and_repeats(name, values):
+    env = make(name, **values)
+    step = jax.jit(env.step)
+    action = jnp.full(env.action_size, 0.05)
+
+    def seen(seed):
+        state = env.reset(jax.random.key(seed))
+        return np.stack([state.obs, *((state := step(state, action)).obs for _ in range(2))])
+
+    if name != "toy" or "process_noise" not in values:  # three observations of the toy may well agree
+        assert np.any(seen(0) != seen(1))
+    np.testing.assert_array_equal(seen(0), seen(0))
+
+
+def test_observation_noise_has_its_standard_deviation_and_leaves_the_physics_alone():
+    noisy, plain = make("vehicle", observation_noise=0.3), make("vehicle")
+    keys, action = jax.random.split(jax.random.key(0), 2000), jnp.zeros(2)
+    clean = plain.step(plain.reset(keys[0]), action)
+    after = jax.jit(jax.vmap(lambda key: noisy.step(noisy.reset(key), action)))(keys)
+    errors = np.asarray(after.obs - clean.obs)
+    np.testing.assert_allclose(errors.std(axis=0), 0.3, atol=0.02)  # standard error 0.005
+    np.testing.assert_allclose(errors.mean(axis=0), 0, atol=0.03)
+    np.testing.assert_allclose(np.corrcoef(errors.T), np.eye(6), atol=0.1)
+    np.testing.assert_allclose(after.reward, clean.reward, rtol=1e-6)
+
+
+def test_process_noise_moves_the_velocities_before_the_step():
+    env = make("vehicle", process_noise=0.2)
+    keys = jax.random.split(jax.random.key(0), 2000)
+    after = jax.jit(jax.vmap(lambda key: env.step(env.reset(key), jnp.zeros(2))))(keys)
+    spread = np.std(after.pipeline_state.physics.velocity, axis=0)
+    assert 0.19 < spread[0] < 0.3
+    assert 0.19 < spread[2] < 0.22
+    assert np.std(after.reward) > 0.001  # what moves is also what is paid for
+
+
+def test_noise_of_zero_is_no_noise_and_a_grid_may_hold_it():
+    env, plain = make("vehicle", process_noise=0.0, observation_noise=0.0), make("vehicle")
+    state, other = env.reset(jax.random.key(0)), plain.reset(jax.random.key(0))
+    np.testing.assert_allclose(env.step(state, jnp.ones(2)).obs, plain.step(other, jnp.ones(2)).obs, rtol=1e-6)
+
+
+def test_delayed_actions_act_later_and_none_is_lost():
+    plain, late = make("vehicle"), make("vehicle", action_delay=3)
+    actions = jax.random.uniform(jax.random.key(0), (6, 2), minval=-1.0)
+    step, later = jax.jit(plain.step), jax.jit(late.step)
+    state, delayed = plain.reset(jax.random.key(0)), late.reset(jax.random.key(0))
+    for action in jnp.concatenate([jnp.zeros((3, 2)), actions[:3]]):
+        state = step(state, action)
+    for action in actions:
+        delayed = later(delayed, action)
+    np.testing.assert_allclose(delayed.obs, state.obs, rtol=1e-5)
+
+
+def test_reward_scale_and_time():
+    env, plain = make("vehicle", reward_scale=0.1, observe_time=True, horizon=50), make("vehicle")
+    state, other = env.reset(jax.random.key(0)), plain.reset(jax.random.key(0))
+    assert float(state.obs[-1]) == 0
+    for steps in range(1, 4):
+        state, other = env.step(state, jnp.zeros(2)), plain.step(other, jnp.zeros(2))
+        np.testing.assert_allclose(state.reward, 0.1 * other.reward, rtol=1e-6)
+        np.testing.assert_allclose(state.obs, [*other.obs, steps / 50], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_actions_out_of_range_are_clipped(name):
+    env = make(name)
+    state = env.reset(jax.random.key(0))
+    far, edge = env.step(state, jnp.full(env.action_size, 7.0)), env.step(state, jnp.ones(env.action_size))
+    np.testing.assert_array_equal(far.obs, edge.obs)
+    np.testing.assert_array_equal(far.reward, edge.reward)
+
+
+@pytest.mark.parametrize("action", [[np.nan], [np.inf], [0.0, 0.0], 0.0, [[0.0]]])
+def test_actions_that_make_no_sense_are_refused(action):
+    env = make("pendulum")
+    with pytest.raises(InvalidSetting, match=r"action .*must"):
+        env.step(env.reset(jax.random.key(0)), jnp.asarray(action))

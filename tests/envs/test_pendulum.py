@@ -12,8 +12,7 @@ from envs.pendulum import PendulumState
 
 
 def begin(env, theta, speed):
-    state = env.reset(jax.random.key(0))
-    return state.replace(pipeline_state=PendulumState(jnp.float32(theta), jnp.float32(speed)))
+    return env.begin(PendulumState(jnp.float32(theta), jnp.float32(speed)))
 
 
 def test_gymnasiums_pendulum_step_by_step_on_a_batch():
@@ -31,7 +30,8 @@ def test_gymnasiums_pendulum_step_by_step_on_a_batch():
     for action in actions:
         # from the same state each time: the pendulum is chaotic, 32 bits would drift from 64
         for index, pendulum in enumerate(theirs):
-            pendulum.state = np.array([state.pipeline_state.theta[index], state.pipeline_state.speed[index]], float)
+            physics = state.pipeline_state.physics  # pyright: ignore[reportOptionalMemberAccess]
+            pendulum.state = np.array([physics.theta[index], physics.speed[index]], float)
         state = step(state, jnp.asarray(action))
         for index, pendulum in enumerate(theirs):
             obs, reward, terminated, truncated, _ = pendulum.step(2.0 * action[index])
@@ -68,7 +68,7 @@ def test_reset_is_distributed_as_gymnasiums():
 
 
 def _pair(state):
-    return state.pipeline_state.theta, state.pipeline_state.speed
+    return state.pipeline_state.physics.theta, state.pipeline_state.physics.speed
 
 
 def test_bounds_and_horizon_are_gymnasiums():

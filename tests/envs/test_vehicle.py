@@ -58,7 +58,8 @@ def test_car_is_where_the_equations_lead_after_20_seconds(tyres, metres, radians
     actions = random_actions(np.random.default_rng(7), 20, tyres, hold).astype(np.float32)
     exact = np.stack([solve(sequence, tyres) for sequence in actions])
     states = batched(make(tyres=tyres), actions)
-    pose, velocity = np.asarray(states.pipeline_state.pose), np.asarray(states.pipeline_state.velocity)
+    car = states.pipeline_state.physics
+    pose, velocity = np.asarray(car.pose), np.asarray(car.velocity)
     if tyres == "road":
         assert exact[:, :, 3].min() > 1  # the premise of the bound
     assert np.hypot(*(pose[:, -1, :2] - exact[:, -1, :2]).T).max() < metres / 2
@@ -81,8 +82,9 @@ def test_masses_in_one_program_equal_masses_one_by_one_and_the_equations():
     masses = np.array([1000.0, 1500.0, 2200.0], np.float32)
     actions = random_actions(np.random.default_rng(3), 1, "road")[0].astype(np.float32)
     env = make(tyres="road")
-    together = jax.jit(jax.vmap(lambda mass: rollout(env.replace(mass=mass), actions).pipeline_state.pose[-1]))(masses)
-    alone = [single(make(tyres="road", mass=m), actions).pipeline_state.pose[-1] for m in masses]
+    last_pose = lambda mass: rollout(env.replace(mass=mass), actions).pipeline_state.physics.pose[-1]  # noqa: E731
+    together = jax.jit(jax.vmap(last_pose))(masses)
+    alone = [single(make(tyres="road", mass=m), actions).pipeline_state.physics.pose[-1] for m in masses]
     exact = [solve(actions, "road", mass=float(mass))[-1] for mass in masses]
     np.testing.assert_allclose(together, alone, atol=1e-4)
     assert np.hypot(*(np.asarray(together) - np.stack(exact)[:, :3])[:, :2].T).max() < 0.01
@@ -92,7 +94,7 @@ def test_masses_in_one_program_equal_masses_one_by_one_and_the_equations():
 def test_yaw_inertia_is_felt():
     # the same torque turns twice the inertia half as much
     rates = [
-        float(one_step((0.1, 0.3), start_yaw_rate=0, yaw_inertia=inertia).pipeline_state.velocity[2])
+        float(one_step((0.1, 0.3), start_yaw_rate=0, yaw_inertia=inertia).pipeline_state.physics.velocity[2])
         for inertia in (2250.0, 4500.0)
     ]
     assert rates[0] == pytest.approx(2 * rates[1], rel=1e-2)
@@ -130,8 +132,8 @@ def test_forces_and_the_slip_rule_near_standstill(forward, divisor):
 
 
 def test_positive_steering_turns_left_and_positive_throttle_speeds_up():
-    straight = one_step((1.0, 0.0), start_yaw_rate=0).pipeline_state
-    left = one_step((0.0, 0.2), start_yaw_rate=0).pipeline_state
+    straight = one_step((1.0, 0.0), start_yaw_rate=0).pipeline_state.physics
+    left = one_step((0.0, 0.2), start_yaw_rate=0).pipeline_state.physics
     assert float(straight.velocity[0]) > 3.09
     assert float(straight.pose[2]) == pytest.approx(START[2], abs=1e-5)
     assert float(left.pose[2]) > START[2]
@@ -142,11 +144,11 @@ def test_car_moves_along_its_axes():
     free = {"stiffness_front": 0, "stiffness_rear": 0, "aero_drag": 0, "rolling_drag": 0, "start_yaw_rate": 0}
     along = np.array([np.cos(START[2]), np.sin(START[2])])
     leftwards = np.array([-along[1], along[0]])
-    car = one_step(**free, start_forward=2.0, start_leftward=0.5).pipeline_state
+    car = one_step(**free, start_forward=2.0, start_leftward=0.5).pipeline_state.physics
     np.testing.assert_allclose(car.pose[:2], START[:2] + 0.2 * along + 0.05 * leftwards, atol=1e-5)
     np.testing.assert_allclose(car.velocity, [2.0, 0.5, 0], atol=1e-5)
     # what slides without force keeps its course while the car turns
-    turning = one_step(**(free | {"start_yaw_rate": 2.0}), start_forward=2.0).pipeline_state
+    turning = one_step(**(free | {"start_yaw_rate": 2.0}), start_forward=2.0).pipeline_state.physics
     np.testing.assert_allclose(turning.pose[:2], START[:2] + 0.2 * along, atol=1e-5)
     np.testing.assert_allclose(turning.velocity, [2 * np.cos(0.2), -2 * np.sin(0.2), 2.0], atol=1e-5)
 
@@ -170,7 +172,7 @@ def test_path_is_the_spline_through_the_octagon():
 def test_reset_is_the_published_start():
     env = make()
     state = env.reset(KEY)
-    np.testing.assert_allclose(state.pipeline_state.pose, [-1.3294, -9.9461, 3.0173], atol=1e-4)
+    np.testing.assert_allclose(state.pipeline_state.physics.pose, [-1.3294, -9.9461, 3.0173], atol=1e-4)
     np.testing.assert_allclose(state.obs[2:], [3.0173, 3, 0, -1], atol=1e-4)
     front = np.array([-1.3294, -9.9461]) + 2.9 * np.array([np.cos(3.0173), np.sin(3.0173)])
     np.testing.assert_allclose(state.obs[:2], np.array([-5.1766, -8.5607]) - front, atol=2e-4)
@@ -180,7 +182,7 @@ def test_reset_is_the_published_start():
 def test_target_stops_after_109_steps():
     states = single(make(), jnp.zeros((200, 2)))
     yaw = np.asarray(states.obs[:, 2])
-    front = states.pipeline_state.pose[:, :2] + 2.9 * np.stack([np.cos(yaw), np.sin(yaw)], 1)
+    front = states.pipeline_state.physics.pose[:, :2] + 2.9 * np.stack([np.cos(yaw), np.sin(yaw)], 1)
     target = states.obs[:, :2] + front
     np.testing.assert_allclose(target, target_positions(200)[1:], atol=1e-4)
     np.testing.assert_allclose(target[108:], np.tile([-7.643, 6.445], (92, 1)), atol=1e-3)
@@ -197,9 +199,9 @@ def test_reward_weights():
 
 def test_path_radius_scales_path_start_and_reward():
     env = make(path_radius=20.0, start_arc=18.0)
-    np.testing.assert_allclose(env.reset(KEY).pipeline_state.pose, [*(2 * START[:2]), START[2]], atol=1e-4)
+    np.testing.assert_allclose(env.reset(KEY).pipeline_state.physics.pose, [*(2 * START[:2]), START[2]], atol=1e-4)
     state = first_step(env, jnp.zeros(2))
-    expected = -0.3 * abs(float(jnp.sum(state.pipeline_state.pose[:2] ** 2)) - 400)
+    expected = -0.3 * abs(float(jnp.sum(state.pipeline_state.physics.pose[:2] ** 2)) - 400)
     assert float(first_step(env.replace(distance_weight=np.float32(0)), jnp.zeros(2)).reward) == pytest.approx(
         expected, rel=1e-4
     )

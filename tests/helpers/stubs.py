@@ -21,6 +21,7 @@ class Walk(Task):
 
     horizon: int = setting(5, "control steps until the time limit", low=1)
     edge: float = setting(1e9, "where the episode ends for good", above=0)
+    cliff: float = setting(1e9, "where the physics breaks down", above=0)
     half_steps: bool = setting(False, "every second step takes no time", static=True)
 
     @property
@@ -37,6 +38,7 @@ class Walk(Task):
 
     def step(self, state, action):
         point = state.pipeline_state + jnp.stack([action[0], 1.0])
+        point = jnp.where(jnp.abs(point[0]) > self.cliff, jnp.nan, point)
         state = next_state(state, point, point, point[0], jnp.abs(point[0]) > self.edge)
         pending = self.half_steps & (point[1] % 2 == 1)
         return state.replace(info=state.info | {"duration": jnp.where(pending, 0, 1)})

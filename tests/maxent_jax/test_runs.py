@@ -129,7 +129,7 @@ def test_rates_are_those_of_one_run(agent, index, steps_per_second, updates_per_
     own = {} if agent == "ppo" else {"prefill_steps": 12, "updates_per_step": 0.5}
     built = fields.build(AGENTS[agent], tiny.FIELDS[agent] | own)
     (program,) = expand(built, envs.make("toy"), (0, 1), {}, steps=60, envs=2, evaluations=3).programs
-    metrics = {name: np.zeros(2, np.float32) for name in (*runs.RETURNS, *runs.METRICS)}
+    metrics = {name: np.zeros(2, np.float32) for name in (*runs.EPISODES, *runs.METRICS)}
     lines = runs.metric_lines(program, Chunk(index, 32, 10, seconds=0.5, metrics=metrics, state=None), elapsed=1.23456)
     for line in lines:
         assert line["elapsed_seconds"] == 1.235

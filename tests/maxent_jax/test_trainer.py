@@ -259,3 +259,20 @@ def test_a_run_follows_its_seed_alone():
     rows = [stored(trained(agent, env, plan, seed=seed)[0], env, 25) for seed in (3, 3, 4)]
     jax.tree.map(np.testing.assert_array_equal, rows[0], rows[1])
     assert not np.any(rows[0].action == rows[2].action)
+
+
+def test_states_that_are_not_finite_are_counted_and_reach_neither_replay_nor_statistics():
+    env = build(Walk, {"horizon": 6, "cliff": 2.2})
+    agent = build(Counting, {"mean": 1.0, "draw": 1.0, "noise": 0.1, "batch_size": 4})
+    plan = trainer.schedule(agent, steps=60, evaluations=1)
+    run, _, (_, report) = trained(agent, env, plan)
+    rows = stored(run, env, 60)
+    assert all(np.all(np.isfinite(column)) for column in jax.tree.leaves(rows))
+    broken = rows.duration == 0
+    assert float(report["nonfinite"]) == broken.sum() > 3
+    np.testing.assert_array_equal(rows.next_obs[broken], rows.obs[broken])
+    assert np.all(rows.reward[broken] == 0)
+    assert np.all(rows.terminated == 0)
+    assert np.isnan(report["return_training"])  # not one episode reached its end
+    returns = trainer.episode_returns(agent, env, run.agent, jax.random.key(0), 3)
+    assert np.all(np.isnan(returns))
