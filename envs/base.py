@@ -80,6 +80,9 @@ class Task(flax.struct.PyTreeNode, Env):
     action_delay: int = setting(0, "control steps between an action and its effect", low=0, high=100, static=True)
     reward_scale: float = setting(1.0, "what every reward is multiplied by")
 
+    def validate(self) -> None:
+        """Raise an `InvalidSetting` where fields contradict each other; a grid's fields come stacked."""
+
     @property
     def observes(self) -> tuple[str, ...]:
         """Name and unit of every number that `observe` returns."""

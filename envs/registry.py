@@ -51,7 +51,9 @@ def make(name: str, **values: Any) -> Task:
       >>> float(env.step(env.step(state, jax.numpy.array([-1.0])), jax.numpy.array([0.0])).reward)
       1.0
     """
-    return fields.build(task(name), values, where="env.")
+    made = fields.build(task(name), values, where="env.")
+    made.validate()
+    return made
 
 
 def spec(name: str) -> EnvSpec:

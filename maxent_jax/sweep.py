@@ -126,6 +126,7 @@ def expand(
         stacked, agent_axes = _stack(agent, own)
         stacked.validate()
         varied, env_axes = _stack(env, tasks)
+        varied.validate()
         plan = trainer.schedule(stacked, steps, envs, evaluations)
         programs.append(Program(stacked, varied, agent_axes, env_axes, runs, plan))
     return Sweep(tuple(configurations), tuple(programs))
