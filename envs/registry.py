@@ -4,6 +4,7 @@ from typing import Any
 
 from envs import fields
 from envs.base import EnvSpec, Task
+from envs.obstacle2d import Obstacle2D
 from envs.pendulum import Pendulum
 from envs.toy import Toy
 from envs.vehicle import Vehicle
@@ -12,6 +13,7 @@ TASKS: dict[str, type[Task]] = {
     "toy": Toy,
     "pendulum": Pendulum,
     "vehicle": Vehicle,
+    "obstacle2d": Obstacle2D,
 }
 
 

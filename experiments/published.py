@@ -36,6 +36,9 @@ class Shrink:
 SAC_ROWS = {
     "toy": Row(SAC(hidden=(32, 32), lr=1e-3, alpha=1.0, alpha_lr=1e-3), steps=100_000),
     "vehicle": Row(SAC(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=10_000), steps=2_000_000),
+    "obstacle2d": Row(SAC(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=25_000), steps=50_000),
+    "acrobot": Row(SAC(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=25_000), steps=1_000_000),
+    "quadrotor": Row(SAC(lr=3e-4, alpha=0.2, alpha_lr=3e-4, prefill_steps=10_000), steps=2_000_000),
     "pendulum": Row(SAC(hidden=(64, 64), lr=1e-3, auto_alpha=True, alpha_lr=1e-3, prefill_steps=100), steps=10_000),
 }
 """Pendulum is ours: Stable-Baselines3's usual values."""
@@ -43,6 +46,11 @@ SAC_ROWS = {
 ADAENT_ROWS = {
     "toy": Row(SACAdaEnt(hidden=(32, 32), lr=1e-3, alpha=1.0, alpha_lr=1e-4, threshold=0.9), steps=100_000),
     "vehicle": Row(SACAdaEnt(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=10_000, threshold=0.8), steps=2_000_000),
+    "obstacle2d": Row(SACAdaEnt(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=25_000, threshold=0.9), steps=50_000),
+    "acrobot": Row(SACAdaEnt(lr=1e-3, alpha=0.2, alpha_lr=3e-4, prefill_steps=25_000, threshold=0.7), steps=1_000_000),
+    "quadrotor": Row(
+        SACAdaEnt(lr=3e-4, alpha=0.2, alpha_lr=3e-4, prefill_steps=10_000, threshold=0.9), steps=2_000_000
+    ),
     "pendulum": Row(
         SACAdaEnt(hidden=(64, 64), lr=1e-3, auto_alpha=True, alpha_lr=1e-3, prefill_steps=100, n_samples=16),
         steps=10_000,
@@ -53,6 +61,27 @@ PPO_ROWS = {
     "toy": Row(PPO(hidden=(64, 64), lr=1e-5, value_coef=0.25, state_dependent_std=True), steps=100_000),
     "vehicle": Row(
         PPO(hidden=(256, 256), value_coef=0.25, init_std=math.exp(-1.0), init_units="environment"), steps=2_000_000
+    ),
+    "obstacle2d": Row(
+        PPO(
+            hidden=(256, 256),
+            value_coef=0.5,
+            recompute_advantages=False,
+            init_std=math.exp(-0.5),
+            init_units="environment",
+        ),
+        steps=50_000,
+        envs=16,
+    ),
+    "acrobot": Row(
+        PPO(hidden=(256, 256), value_coef=0.25, init_std=math.exp(-0.5), init_units="environment"),
+        steps=1_000_000,
+        envs=16,
+    ),
+    "quadrotor": Row(
+        PPO(hidden=(256, 256), value_coef=0.25, init_std=math.exp(-1.0), init_units="environment"),
+        steps=2_000_000,
+        envs=16,
     ),
     "pendulum": Row(
         PPO(
