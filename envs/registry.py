@@ -3,6 +3,7 @@
 from typing import Any
 
 from envs import fields
+from envs.acrobot import Acrobot
 from envs.base import EnvSpec, Task
 from envs.obstacle2d import Obstacle2D
 from envs.pendulum import Pendulum
@@ -14,6 +15,7 @@ TASKS: dict[str, type[Task]] = {
     "pendulum": Pendulum,
     "vehicle": Vehicle,
     "obstacle2d": Obstacle2D,
+    "acrobot": Acrobot,
 }
 
 

@@ -13,7 +13,13 @@ def test_names_lists_the_tasks():
 
 @pytest.mark.parametrize(
     ("name", "observation_size", "action_size", "horizon"),
-    [("toy", 6, 1, 2), ("pendulum", 3, 1, 200), ("vehicle", 6, 2, 200), ("obstacle2d", 2, 2, 51)],
+    [
+        ("toy", 6, 1, 2),
+        ("pendulum", 3, 1, 200),
+        ("vehicle", 6, 2, 200),
+        ("obstacle2d", 2, 2, 51),
+        ("acrobot", 6, 1, 400),
+    ],
 )
 def test_spec_says_the_sizes(name, observation_size, action_size, horizon):
     spec = envs.spec(name)
