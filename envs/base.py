@@ -140,6 +140,15 @@ class Task(flax.struct.PyTreeNode, Env):
         return "jax"
 
     @property
+    def mjcf(self) -> str | None:
+        """A MuJoCo scene in which the task can be watched, with a camera named `film`; None: it has none."""
+        return None
+
+    def qpos(self, physics: Any) -> jax.Array:
+        """The joint positions of that scene in a state, as MuJoCo orders them."""
+        raise NotImplementedError
+
+    @property
     def spec(self) -> EnvSpec:
         """What `agent.init(key, spec)` gets."""
         return EnvSpec(self.observation_size, self.action_size, self.action_low, self.action_high, self.horizon)

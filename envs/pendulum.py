@@ -45,6 +45,26 @@ class Pendulum(Task):
         """Torque in N m."""
         return jnp.full(1, self.max_torque)
 
+    @property
+    def mjcf(self) -> str:
+        """A rod on a hinge."""
+        return f"""
+        <mujoco>
+          <worldbody>
+            <camera name="film" pos="0 {-4 * float(self.length)} 0" xyaxes="1 0 0 0 0 1"/>
+            <body>
+              <joint axis="0 1 0"/>
+              <geom type="capsule" size="0.06" fromto="0 0 0 0 0 {float(self.length)}" rgba="0.8 0.3 0.3 1"/>
+              <geom type="sphere" size="0.08" rgba="0.2 0.2 0.2 1"/>
+            </body>
+          </worldbody>
+        </mujoco>
+        """
+
+    def qpos(self, physics: PendulumState) -> jax.Array:
+        """(1,) the angle; turned over, because the picture's right is the hinge's left."""
+        return -physics.theta[None]
+
     def start(self, key: Key) -> PendulumState:
         """Angle uniform in [-pi, pi], angular velocity uniform in [-1, 1]."""
         draw = jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0)

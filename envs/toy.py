@@ -7,6 +7,8 @@ from envs.base import Key, Task
 from envs.fields import setting
 
 START, GOOD, BAD, HIT, MISSED, SAFE = range(6)
+PLACES = ((0.0, -1.0), (-1.0, 0.0), (1.0, 0.0), (-1.5, 1.0), (-0.5, 1.0), (1.0, 1.0))
+"""Where the states are drawn, by number."""
 
 
 class Toy(Task):
@@ -32,6 +34,33 @@ class Toy(Task):
     def acts(self) -> tuple[str, ...]:
         """One number in [-1, 1]."""
         return ("action",)
+
+    @property
+    def mjcf(self) -> str:
+        """A board with a field per state and a piece that stands on one."""
+        colours = ("0.6 0.6 0.6", "0.3 0.6 0.9", "0.9 0.6 0.3", "0.2 0.7 0.3", "0.8 0.2 0.2", "0.9 0.8 0.3")
+        fields = "".join(
+            f'<geom type="cylinder" size="0.35 0.03" pos="{x} {y} 0" rgba="{colour} 1"/>'
+            for (x, y), colour in zip(PLACES, colours, strict=True)
+        )
+        return f"""
+        <mujoco>
+          <worldbody>
+            <camera name="film" pos="0 -3 4" xyaxes="1 0 0 0 0.8 0.6"/>
+            <geom type="plane" size="3 3 0.1" pos="0 0 -0.05" rgba="0.95 0.95 0.95 1"/>
+            {fields}
+            <body pos="0 0 0.2">
+              <joint type="slide" axis="1 0 0"/>
+              <joint type="slide" axis="0 1 0"/>
+              <geom size="0.17" rgba="0.1 0.1 0.1 1"/>
+            </body>
+          </worldbody>
+        </mujoco>
+        """
+
+    def qpos(self, physics: jax.Array) -> jax.Array:
+        """(2,) where the piece stands."""
+        return jnp.array(PLACES)[physics]
 
     def start(self, key: Key) -> jax.Array:
         """Always the start state."""

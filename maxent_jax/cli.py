@@ -19,7 +19,7 @@ import experiments
 from envs import fields
 from envs.fields import InvalidSetting, Setting
 from experiments import published
-from maxent_jax import api, interrupts, plots, runs
+from maxent_jax import api, interrupts, plots, runs, video
 from maxent_jax.agents import AGENTS, agent_class
 from maxent_jax.options import FORCE, GRID, option, parse, required, take_apart
 
@@ -162,6 +162,23 @@ def landscape_command(words: list[str]) -> None:
     CONSOLE.print(str(path), markup=False, highlight=False, soft_wrap=True)
 
 
+def film_command(words: list[str]) -> None:
+    """Film an episode of a trained policy, with its reward, entropy and similarity."""
+    known = (
+        option("run", int, "which run of the directory", 0, low=0),
+        option("beside", str, "another run directory, filmed beside it"),
+        option("out", str, "file to write, .mp4 or .gif; none: RUN_DIR/figures/film.mp4"),
+    )
+    given = parse(f"{PROGRAM} film", words, known, positional=(RUN_DIR,))
+    directory, run = Path(given.positional[0]), given.options["run"]
+    beside = given.options["beside"]
+    results = [runs.load(folder) for folder in (directory, beside) if folder is not None]
+    path = Path(given.options["out"] or directory / "figures" / "film.mp4")
+    if path.suffix not in (".mp4", ".gif") or path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InvalidSetting(f"out = {str(path)!r}: must be a .mp4 or .gif in an existing folder that can be written")
+    CONSOLE.print(str(video.film(results, path, run)), markup=False, highlight=False, soft_wrap=True)
+
+
 def envs_command(words: list[str]) -> None:
     """List the tasks; with --env, the fields of one."""
     known = (dataclasses.replace(ENV, optional=True),)
@@ -183,6 +200,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "sweep": sweep_command,
     "reproduce": reproduce_command,
     "landscape": landscape_command,
+    "film": film_command,
     "envs": envs_command,
 }
 

@@ -22,13 +22,17 @@ class Episode:
       obs: (T, o) observations before each step.
       action: (T, a) actions.
       reward: (T,) rewards.
+      entropy: (T,) entropy of the policy before each step.
       similarity: (T,) similarity of the soft and the plain landscape; None for an agent without both.
+      world: the `pipeline_state` before each step, stacked.
     """
 
     obs: np.ndarray
     action: np.ndarray
     reward: np.ndarray
+    entropy: np.ndarray
     similarity: np.ndarray | None
+    world: Any
 
 
 def episode(agent: Agent, env: Any, agent_state: Any, key: jax.Array) -> Episode:
@@ -53,10 +57,18 @@ def episode(agent: Agent, env: Any, agent_state: Any, key: jax.Array) -> Episode
     state, time, seen = jax.jit(env.reset)(reset_key), 0, []
     while time < int(env.horizon) and (not seen or not state.done):
         action, after = step(agent, env, agent_state, state)
-        seen.append((state.obs, action, after.reward))
+        seen.append((state.obs, action, after.reward, state.pipeline_state))
         state, time = after, time + int(after.info["duration"])
-    obs, action, reward = (np.stack(column) for column in zip(*seen, strict=True))
-    return Episode(obs, action, reward, similarity(agent, agent_state, obs, sample_key))
+    columns = zip(*seen, strict=True)
+    obs, action, reward = (np.stack(next(columns)) for _ in range(3))
+    world = jax.tree.map(lambda *steps: jnp.stack(steps), *next(columns))
+    alike = similarity(agent, agent_state, obs, sample_key)
+    return Episode(obs, action, reward, entropy(agent, agent_state, obs, sample_key), alike, world)
+
+
+def entropy(agent: Agent, agent_state: Any, obs: Any, key: jax.Array) -> np.ndarray:
+    """Differential entropy of the policy at states (T, o), by 100 draws at each: (T,)."""
+    return np.asarray(_entropy(agent, agent_state, jnp.asarray(obs), key))
 
 
 def similarity(agent: Agent, agent_state: Any, obs: Any, key: jax.Array | None = None) -> np.ndarray | None:
@@ -73,6 +85,13 @@ def similarity(agent: Agent, agent_state: Any, obs: Any, key: jax.Array | None =
     """
     found = _similarity(agent, agent_state, jnp.asarray(obs), jax.random.key(0) if key is None else key)
     return None if found is None else np.asarray(found)
+
+
+@jax.jit
+def _entropy(agent: Agent, agent_state: Any, obs: jax.Array, key: jax.Array) -> jax.Array:
+    repeated = jnp.broadcast_to(obs[:, None], (len(obs), SAMPLES, obs.shape[-1]))
+    log_prob = agent.log_prob(agent_state, repeated, agent.act(agent_state, repeated, key))
+    return -jnp.mean(log_prob, axis=-1, where=jnp.isfinite(log_prob))  # a draw at the very edge has no density
 
 
 @jax.jit

@@ -101,6 +101,6 @@ for command in cli.COMMANDS:
     print(command, cli.main([command, "--help"]))
 """
     printed = run(sys.executable, "-c", code).splitlines()
-    for command in ("train", "sweep", "reproduce", "landscape", "envs"):
+    for command in ("train", "sweep", "reproduce", "landscape", "film", "envs"):
         assert f"{command} 0" in printed
     assert sum("--help" in line for line in printed) >= 5

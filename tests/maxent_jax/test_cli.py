@@ -50,6 +50,8 @@ MISTAKES = [
     ("sweep sac --env toy", "--grid is missing; must be FIELD=a,b,... at least once"),
     ("reproduce", "NAME is missing; must be one of toy, vehicle, ..."),
     ("landscape", "RUN_DIR is missing; must be ..."),
+    ("film", "RUN_DIR is missing; must be ..."),
+    ("film nowhere", "run directory 'nowhere': cannot be read ..."),
     ("train sac toy --env toy", "'toy' is one word too many; allowed: AGENT and options"),
     ("envs toy", "'toy' is one word too many; allowed: options"),
     ("train sac --env toy --steps", "--steps has no value; must be a whole number >= 1, or none"),
@@ -458,3 +460,23 @@ def test_landscape_of_a_run_that_never_began(trained, tmp_path, capsys, monkeypa
     shutil.copytree(trained[0] / "runs" / "sac-toy-1", "run", ignore=shutil.ignore_patterns("program_1"))
     assert runs.load("run").agent_state(0) is not None
     refuse("landscape run --run 3", capsys, "run directory 'run': has no program_1; it must have been trained")
+
+
+def test_film_shows_a_run_or_two(trained, capsys, monkeypatch):
+    monkeypatch.chdir(trained[0])
+    assert run("film runs/sac-toy-1 --run 4 --beside runs/sac-toy-1 --out film.gif") == 0
+    assert capsys.readouterr().out.strip() == "film.gif"
+    assert (trained[0] / "film.gif").read_bytes()[:3] == b"GIF"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("--run 6", "run = 6: must be one of 0 to 5"),
+        ("--beside nowhere", "run directory 'nowhere': cannot be read ..."),
+        ("--out x.png", "out = 'x.png': must be a .mp4 or .gif in an existing folder that can be written"),
+    ],
+)
+def test_film_refuses(line, expected, trained, capsys, monkeypatch):
+    monkeypatch.chdir(trained[0])
+    refuse(f"film runs/sac-toy-1 {line}", capsys, expected)

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+import untrained
+from PIL import Image
+from stubs import Walk
+
+import envs
+from envs.fields import InvalidSetting, build
+from maxent_jax import video, view
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.fixture(scope="module")
+def results():
+    return [untrained.result(agent) for agent in ("sac_adaent", "ppo")]
+
+
+def test_a_film_has_one_frame_a_step_and_two_runs_stand_side_by_side(results, tmp_path):
+    alone = video.film(results[:1], tmp_path / "alone.gif", flat=True)
+    both = video.film(results, tmp_path / "both.gif", flat=True)
+    for path, runs in ((alone, 1), (both, 2)):
+        with Image.open(path) as film:
+            assert film.n_frames == 2  # the toy's horizon
+            assert film.size == (runs * view.SIZE[1], view.SIZE[0] + video.TRACES_HEIGHT)
+            first = np.asarray(film.convert("RGB")).astype(int)
+            film.seek(1)
+            second = np.asarray(film.convert("RGB")).astype(int)
+        assert np.abs(first - second)[: view.SIZE[0]].max() > 50  # the piece has moved
+        assert np.abs(first - second)[view.SIZE[0] :].max() > 50  # and so has the mark of the time
+
+
+def test_an_mp4_becomes_a_gif_where_no_encoder_is_installed(results, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert video.film(results[:1], tmp_path / "film.mp4", flat=True) == tmp_path / "film.gif"
+
+
+def test_an_mp4_is_one(results, tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    path = video.film(results[:1], tmp_path / "film.mp4", flat=True)
+    assert path.read_bytes()[4:8] == b"ftyp"
+
+
+def test_still(tmp_path):
+    video.still(envs.make("vehicle"), tmp_path / "still.png", flat=True)
+    with Image.open(tmp_path / "still.png") as picture:
+        assert picture.size == view.SIZE[::-1]
+
+
+def test_a_task_without_a_scene_is_refused_in_one_line(tmp_path):
+    with pytest.raises(InvalidSetting, match="env = Walk: has no scene"):
+        video.still(build(Walk, {}), tmp_path / "still.png")
