@@ -19,7 +19,8 @@ from rich.table import Table
 from benchmarks.timing import describe, interleaved
 from benchmarks.vehicle_reference import random_actions, solve
 from envs import State, fields
-from envs.vehicle import INTEGRATION, Scheme, Slope, Vehicle, runge_kutta, split_midpoint
+from envs.integrators import Scheme, Slope, runge_kutta
+from envs.vehicle import INTEGRATION, Vehicle, split_midpoint
 
 
 def midpoint(slope: Slope, motion: jax.Array, seconds: jax.Array) -> jax.Array:

@@ -6,7 +6,6 @@ are about a metre from where the equations lead, ours a millimetre, rarely a cen
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import flax.struct
@@ -19,9 +18,7 @@ from scipy.interpolate import CubicSpline
 
 from envs.base import Key, Push, Task
 from envs.fields import setting
-
-Slope = Callable[[jax.Array], jax.Array]
-Scheme = Callable[[Slope, jax.Array, jax.Array], jax.Array]
+from envs.integrators import Scheme, Slope, runge_kutta, wrap
 
 # Below this forward speed (m/s) the slip angles are those at this speed: they divide by it.
 SLOWEST = 1e-3
@@ -279,21 +276,8 @@ def split_midpoint(slope: Slope, motion: jax.Array, seconds: jax.Array) -> jax.A
         part = jnp.where(index == 0, part, left)
         return motion + part * slope(motion + 0.5 * part * first), left - part
 
-    # A loop, here and below, because each place that asks MJX adds about a second of compilation.
+    # A loop because each place that asks MJX adds about a second of compilation.
     return jax.lax.fori_loop(0, 2, half, (motion, seconds))[0]
-
-
-def runge_kutta(slope: Slope, motion: jax.Array, seconds: jax.Array) -> jax.Array:
-    """One step of the classical fourth-order rule."""
-
-    def stage(carry: tuple[jax.Array, jax.Array], row: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
-        end, last = carry
-        ahead, weight = row * seconds
-        last = slope(motion + ahead * last)
-        return (end + weight * last, last), None
-
-    rows = jnp.array([[0, 1 / 6], [1 / 2, 1 / 3], [1 / 2, 1 / 3], [1, 1 / 6]], jnp.float32)
-    return jax.lax.scan(stage, (motion, jnp.zeros_like(motion)), rows)[0][0]
 
 
 # Bounds after 20 s: 2 cm and 2e-3 rad (published), 1 cm and 1e-3 rad (road). Where random actions change every step
@@ -311,11 +295,6 @@ def rotate(angle: jax.Array, vector: jax.Array) -> jax.Array:
 def car_velocity(motion: jax.Array) -> jax.Array:
     """(3,) velocity in the car's axes from (6,) pose and velocity in a frame at rest."""
     return jnp.concatenate([rotate(-motion[2], motion[3:5]), motion[5:]])
-
-
-def wrap(angle: jax.Array) -> jax.Array:
-    """An angle in rad brought to [-pi, pi]."""
-    return angle - 2 * jnp.pi * jnp.round(angle / (2 * jnp.pi))
 
 
 def _unit_path() -> tuple[np.ndarray, float]:
