@@ -40,6 +40,11 @@ class Training(flax.struct.PyTreeNode, Env):
 
     def step(self, state: State, action: jax.Array) -> State:
         """One control step, then a fresh random state where the episode ended."""
+        state = self.step_to_end(state, action)
+        return jax.lax.cond(anywhere(state.done > 0), self._begin_anew, lambda state: state, state)
+
+    def step_to_end(self, state: State, action: jax.Array) -> State:
+        """One control step with the time limit and the guard, but without the reset."""
         before: Any = state.obs
         state = self.env.step(state, action)
         sound = is_finite(state)
@@ -56,14 +61,13 @@ class Training(flax.struct.PyTreeNode, Env):
             "final_obs": jnp.where(sound, state.obs, before),  # pyright: ignore[reportArgumentType] - ours are vectors
             "steps": steps,
         }
-        state = dataclasses.replace(
+        return dataclasses.replace(
             state,
             reward=jnp.where(sound, state.reward, 0.0),
             done=flag(done),
             info=state.info | ends,
             metrics=state.metrics | {"nonfinite": flag(~sound)},
         )
-        return jax.lax.cond(anywhere(done), self._begin_anew, lambda state: state, state)
 
     def _begin_anew(self, state: State) -> State:
         """The first state of a fresh episode where one ended."""

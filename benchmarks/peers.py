@@ -1,0 +1,86 @@
+"""Other libraries' tasks, stepped as they mean them to be stepped."""
+
+import importlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import mujoco.rollout
+import numpy as np
+
+Run = Callable[[int], Any]
+ACTIONS = 32
+
+
+def brax_hopper(parallel: int) -> tuple[Run, float]:
+    """Brax's hopper on MJX with Brax's time limit and auto-reset, to one cached state; and seconds of compilation."""
+    training = importlib.import_module("brax.envs.wrappers.training")
+    hopper = importlib.import_module("brax.envs.hopper").Hopper(backend="mjx")
+    env = training.wrap(hopper, episode_length=1000)
+    actions = jax.random.uniform(jax.random.key(1), (ACTIONS, parallel, env.action_size), minval=-1.0)
+
+    def rollout(keys: jax.Array, actions: jax.Array, steps: jax.Array) -> jax.Array:
+        def step(index: jax.Array, carry: Any) -> Any:
+            state, total = carry
+            state = env.step(state, actions[index % ACTIONS])
+            return state, total + state.obs.sum() + state.reward.sum() + state.done.sum()
+
+        return jax.lax.fori_loop(0, steps, step, (env.reset(keys), jnp.zeros(())))[1]
+
+    return _compiled(rollout, jax.random.split(jax.random.PRNGKey(0), parallel), actions)
+
+
+def gymnax_acrobot(parallel: int) -> tuple[Run, float]:
+    """Acrobot-v1 of gymnax with its auto-reset; its physics are the same double pendulum, its actions three torques."""
+    env, params = importlib.import_module("gymnax").make("Acrobot-v1")
+    actions = jax.random.randint(jax.random.key(1), (ACTIONS, parallel), 0, 3)
+
+    def rollout(key: jax.Array, actions: jax.Array, steps: jax.Array) -> jax.Array:
+        first, key = jax.random.split(key)
+        _, start = jax.vmap(env.reset, (0, None))(jax.random.split(first, parallel), params)
+
+        def step(index: jax.Array, carry: Any) -> Any:
+            state, key, total = carry
+            key, own = jax.random.split(key)
+            keys = jax.random.split(own, parallel)
+            stepped = jax.vmap(env.step, (0, 0, 0, None))(keys, state, actions[index % ACTIONS], params)
+            obs, state, reward = stepped[:3]
+            return state, key, total + obs.sum() + reward.sum()
+
+        return jax.lax.fori_loop(0, steps, step, (start, key, jnp.zeros(())))[2]
+
+    return _compiled(rollout, jax.random.key(0), actions)
+
+
+def c_mujoco(task: Any, parallel: int, threads: int = 2) -> tuple[Run, None]:
+    """The physics of one of our tasks in C, by MuJoCo's own threaded rollout; no observation, reward or reset."""
+    bindings: Any = mujoco
+    model = bindings.MjModel.from_xml_string(task.mjcf)
+    datas = [bindings.MjData(model) for _ in range(threads)]
+    qpos = np.asarray(task.qpos(task.start(jax.random.key(0))))
+    datas[0].qpos[:] = qpos
+    kind = bindings.mjtState.mjSTATE_FULLPHYSICS
+    start = np.zeros(bindings.mj_stateSize(model, kind))
+    bindings.mj_getState(model, datas[0], start, kind)
+    low, high = model.actuator_ctrlrange.T
+    rng = np.random.default_rng(0)
+    control = rng.uniform(low, high, (parallel, ACTIONS, model.nu)).repeat(task.substeps, axis=1)
+
+    def run(steps: int) -> None:
+        with bindings.rollout.Rollout(nthread=threads) as pool:
+            states = np.tile(start, (parallel, 1))
+            blocks, rest = divmod(steps, ACTIONS)
+            for block in [ACTIONS] * blocks + [rest] * (rest > 0):
+                pool.rollout(model, datas, states, control[:, : block * task.substeps])
+
+    return run, None
+
+
+def _compiled(rollout: Any, keys: jax.Array, actions: jax.Array) -> tuple[Run, float]:
+    began = time.perf_counter()
+    compiled = jax.jit(rollout).lower(keys, actions, np.int32(1)).compile()
+    took = time.perf_counter() - began
+    return lambda steps: compiled(keys, actions, np.int32(steps)), took
