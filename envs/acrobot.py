@@ -78,6 +78,32 @@ class Acrobot(Task):
         """Torque in N m."""
         return jnp.full(1, self.max_torque)
 
+    @property
+    def mjcf(self) -> str:
+        """Two rods, the elbow in black; the second is drawn as long as the first."""
+        length = float(self.length_1)
+        return f"""
+        <mujoco>
+          <worldbody>
+            <camera name="film" pos="0 {-6 * length} 0" xyaxes="1 0 0 0 0 1"/>
+            <body>
+              <joint axis="0 -1 0"/>
+              <geom type="capsule" size="0.06" fromto="0 0 0 {length} 0 0" rgba="0.2 0.4 0.8 1"/>
+              <geom size="0.08" rgba="0.5 0.5 0.5 1"/>
+              <body pos="{length} 0 0">
+                <joint axis="0 -1 0"/>
+                <geom type="capsule" size="0.06" fromto="0 0 0 {length} 0 0" rgba="0.8 0.3 0.3 1"/>
+                <geom size="0.08" rgba="0.1 0.1 0.1 1"/>
+              </body>
+            </body>
+          </worldbody>
+        </mujoco>
+        """
+
+    def qpos(self, physics: AcrobotState) -> jax.Array:
+        """(2,) the angles."""
+        return physics.angles
+
     def start(self, key: Key) -> AcrobotState:
         """Link 1 near upright, link 2 nearly in line with it, both nearly at rest."""
         draw = jax.random.uniform(key, (4,), minval=-1.0, maxval=1.0)

@@ -86,6 +86,32 @@ class Obstacle2D(Task):
         return jnp.full(2, self.max_speed)
 
     @property
+    def mjcf(self) -> str:
+        """From above: the point in blue, the wall in black, the goal in green."""
+        half = 0.5 * float(self.wall_thickness)
+        return f"""
+        <mujoco>
+          <worldbody>
+            <camera name="film" pos="{float(self.wall_x)} 0 10" xyaxes="1 0 0 0 1 0"/>
+            <geom type="plane" size="20 20 1" pos="0 0 -0.1" rgba="0.95 0.95 0.95 1"/>
+            <geom type="box" size="{half + 0.02} {float(self.wall_reach)} 0.1" pos="{float(self.wall_x) + half} 0 0"
+                  rgba="0.1 0.1 0.1 1"/>
+            <geom type="cylinder" size="{float(self.goal_radius)} 0.05" pos="{float(self.goal_x)} {float(self.goal_y)} 0"
+                  rgba="0.2 0.7 0.3 1"/>
+            <body pos="0 0 0.1">
+              <joint type="slide" axis="1 0 0"/>
+              <joint type="slide" axis="0 1 0"/>
+              <geom size="0.12" rgba="0.2 0.4 0.8 1"/>
+            </body>
+          </worldbody>
+        </mujoco>
+        """
+
+    def qpos(self, physics: ObstacleState) -> jax.Array:
+        """(2,) the position."""
+        return physics.position
+
+    @property
     def goal(self) -> jax.Array:
         """(2,) centre of the goal, m."""
         return jnp.stack([self.goal_x, self.goal_y]).astype(jnp.float32)

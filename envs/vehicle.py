@@ -127,6 +127,37 @@ class Vehicle(Task):
         """Throttle in m/s^2, steering in rad."""
         return jnp.stack([jnp.float32(self.max_throttle), jnp.float32(self.max_steering)])
 
+    @property
+    def mjcf(self) -> str:
+        """The circle, the car with its front in black, and the target as a red ball."""
+        radius, half = float(self.path_radius), 0.5 * float(self.wheelbase)
+        return f"""
+        <mujoco>
+          <worldbody>
+            <camera name="film" pos="0 {-2.6 * radius} {2.6 * radius}" xyaxes="1 0 0 0 0.71 0.71"/>
+            <geom type="plane" size="100 100 1" pos="0 0 -0.1" rgba="0.85 0.9 0.85 1"/>
+            <geom type="cylinder" size="{radius + 0.4} 0.01" rgba="0.5 0.5 0.5 1"/>
+            <geom type="cylinder" size="{radius - 0.4} 0.02" rgba="0.85 0.9 0.85 1"/>
+            <body pos="0 0 0.6">
+              <joint type="slide" axis="1 0 0"/>
+              <joint type="slide" axis="0 1 0"/>
+              <joint type="hinge" axis="0 0 1"/>
+              <geom type="box" size="{half + 0.6} 0.9 0.5" rgba="0.2 0.4 0.8 1"/>
+              <geom type="box" size="0.4 0.8 0.5" pos="{half} 0 0.1" rgba="0.1 0.1 0.1 1"/>
+            </body>
+            <body pos="0 0 0.6">
+              <joint type="slide" axis="1 0 0"/>
+              <joint type="slide" axis="0 1 0"/>
+              <geom size="0.6" rgba="0.9 0.2 0.2 1"/>
+            </body>
+          </worldbody>
+        </mujoco>
+        """
+
+    def qpos(self, physics: VehicleState) -> jax.Array:
+        """(5,) the car's pose and the target's position."""
+        return jnp.append(physics.pose, self._target(physics))
+
     def start(self, key: Key) -> VehicleState:
         """On the path, along it, spinning; the same every time."""
         del key
