@@ -88,16 +88,15 @@ class Obstacle2D(Task):
     @property
     def mjcf(self) -> str:
         """From above: the point in blue, the wall in black, the goal in green."""
-        half = 0.5 * float(self.wall_thickness)
+        wall, half, reach = float(self.wall_x), 0.5 * float(self.wall_thickness), float(self.wall_reach)
+        goal = f"{float(self.goal_x)} {float(self.goal_y)} 0"
         return f"""
         <mujoco>
           <worldbody>
-            <camera name="film" pos="{float(self.wall_x)} 0 10" xyaxes="1 0 0 0 1 0"/>
+            <camera name="film" pos="{wall} 0 10" xyaxes="1 0 0 0 1 0"/>
             <geom type="plane" size="20 20 1" pos="0 0 -0.1" rgba="0.95 0.95 0.95 1"/>
-            <geom type="box" size="{half + 0.02} {float(self.wall_reach)} 0.1" pos="{float(self.wall_x) + half} 0 0"
-                  rgba="0.1 0.1 0.1 1"/>
-            <geom type="cylinder" size="{float(self.goal_radius)} 0.05" pos="{float(self.goal_x)} {float(self.goal_y)} 0"
-                  rgba="0.2 0.7 0.3 1"/>
+            <geom type="box" size="{half + 0.02} {reach} 0.1" pos="{wall + half} 0 0" rgba="0.1 0.1 0.1 1"/>
+            <geom type="cylinder" size="{float(self.goal_radius)} 0.05" pos="{goal}" rgba="0.2 0.7 0.3 1"/>
             <body pos="0 0 0.1">
               <joint type="slide" axis="1 0 0"/>
               <joint type="slide" axis="0 1 0"/>

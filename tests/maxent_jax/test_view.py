@@ -64,3 +64,13 @@ def test_toys_piece_stands_on_its_state(flat):
     assert rows[0] > rows[1] > rows[3]  # the way goes up the picture
     assert columns[1] < columns[0] < columns[2]  # good on the left, bad on the right
     assert columns[3] < columns[4] < columns[5]
+
+
+@pytest.mark.parametrize("name", envs.names())
+def test_every_task_has_a_scene_that_its_state_fits(name):
+    env = envs.make(name)
+    model = view.load(env.mjcf)
+    physics = env.start(jax.random.key(0))
+    assert env.qpos(physics).shape == (model.nq,)
+    picture = look(env, physics, flat=True)
+    assert 0.002 < np.mean(np.any(picture < 200, axis=-1)) < 0.9  # something is seen, and something around it
