@@ -1,0 +1,5 @@
+"""Exact soft and plain solutions of finite models, and models in which maximum entropy misleads at will."""
+
+from maxent_jax.theory.mdp import Solution, TabularMDP, evaluate, solve, solve_soft
+
+__all__ = ["Solution", "TabularMDP", "evaluate", "solve", "solve_soft"]

@@ -1,0 +1,258 @@
+"""Exact plain and soft solutions of finite models whose actions are cells of a continuous action set.
+
+An action's `measure` is the volume of its cell. Policies are densities: over the cells of a state, the sum of measure
+times density is 1, and an entropy is that of the density. With all measures 1 these are the ordinary discrete formulas.
+
+Everything is numpy in float64, whatever precision JAX runs in. Arrays may have leading axes: many models at once.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax.core
+import numpy as np
+from scipy.special import xlogy
+
+MOST_IMPROVEMENTS = 10_000
+ROUNDING = 1e-13
+"""Differences below this share of a value are rounding."""
+TOLERANCE = 1e-10
+"""What is accepted as solved: the error bound, against the largest of all rewards, values and temperatures."""
+
+
+class Solution(NamedTuple):
+    """What is best in a model.
+
+    Attributes:
+      value: (..., S) value of each state.
+      q: (..., S, A) value of each action; -inf where it is not available.
+      policy: (..., S, A) density of the optimal policy.
+      error: (...) bound of the error of `value`: the largest residual of the Bellman equation times the largest
+        expected number of steps that the policy still makes, each weighted by the discounts before it.
+    """
+
+    value: np.ndarray
+    q: np.ndarray
+    policy: np.ndarray
+    error: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class TabularMDP:
+    """A finite model; leading axes are many models.
+
+    Attributes:
+      transition: (..., S, A, S) probabilities of the next state.
+      reward: (..., S, A) expected rewards.
+      discount: (..., S, A) what the next state's value is multiplied by, in [0, 1]; 0 ends the episode.
+      measure: (..., S, A) volume of the action's cell; 0: not available, then its other entries are 0.
+
+    Raises:
+      ValueError: arrays that do not describe a model; the message says which condition fails.
+
+    Example:
+      >>> import numpy as np
+      >>> stay_or_end = TabularMDP(np.ones((1, 2, 1)), np.array([[1.0, 5.0]]), np.array([[0.5, 0.0]]), np.ones((1, 2)))
+      >>> float(solve(stay_or_end).value[0])
+      5.0
+    """
+
+    transition: np.ndarray
+    reward: np.ndarray
+    discount: np.ndarray
+    measure: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Convert to float64 and check."""
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, as_float64(getattr(self, field.name), field.name))
+        shape = self.reward.shape
+        if len(shape) < 2:
+            raise ValueError(f"reward of shape {shape}: must be (..., states, actions)")
+        wanted = {"transition": (*shape, shape[-2]), "discount": shape, "measure": shape}
+        for name, expected in wanted.items():
+            if getattr(self, name).shape != expected:
+                raise ValueError(f"{name} of shape {getattr(self, name).shape}: must be {expected}, as reward says")
+        available = self.measure > 0
+        if np.any(self.measure < 0):
+            raise ValueError(f"measure = {self.measure.min():g}: must be >= 0")
+        if not np.all(np.any(available, axis=-1)):
+            raise ValueError("measure: every state must have an available action")
+        if np.any((self.discount < 0) | (self.discount > 1)):
+            raise ValueError("discount: must be in [0, 1]")
+        if np.any(self.transition < 0):
+            raise ValueError("transition: probabilities must be >= 0")
+        off = np.abs(self.transition.sum(axis=-1) - 1)
+        if np.any(available & (off > 1e-9)):
+            raise ValueError(f"transition: probabilities must sum to 1, but one sum is off by {off[available].max():g}")
+        idle = (self.reward == 0) & (self.discount == 0) & np.all(self.transition == 0, axis=-1)
+        if not np.all(available | idle):
+            raise ValueError("reward, discount, transition: must be 0 where measure is 0")
+
+    @property
+    def volume(self) -> np.ndarray:
+        """(..., S) volume of all actions of a state."""
+        return self.measure.sum(axis=-1)
+
+
+def solve(mdp: TabularMDP) -> Solution:
+    """The plain solution, by policy iteration.
+
+    Args:
+      mdp: the model; discounts of 1 are fine where every sensible policy ends.
+
+    Returns:
+      The solution. The policy has all its mass on the first best action: its density there is 1 / measure.
+
+    Raises:
+      ValueError: a policy that never ends without discount, or an error above `TOLERANCE`.
+    """
+    return solve_soft(mdp, 0.0)
+
+
+def solve_soft(mdp: TabularMDP, alpha: Any) -> Solution:
+    """The maximum-entropy solution, by soft policy iteration.
+
+    V(s) = alpha log sum_a measure exp(Q(s, a) / alpha), policy(a | s) = exp((Q(s, a) - V(s)) / alpha). One iteration
+    evaluates a policy by a linear solve and improves it: Newton's method for these equations, so that it converges
+    quadratically from a policy that is never better than the optimum.
+
+    Args:
+      mdp: the model or models.
+      alpha: temperature >= 0, a number, or an array whose shape becomes the leading axes of all that is returned,
+        before those of the model. 0 is the plain solution.
+
+    Returns:
+      The solution or solutions.
+
+    Raises:
+      ValueError: as `solve`, and for a negative temperature.
+
+    Example:
+      >>> import numpy as np
+      >>> model = TabularMDP(np.ones((1, 2, 1)), np.zeros((1, 2)), np.zeros((1, 2)), np.array([[0.5, 1.5]]))
+      >>> bool(np.isclose(solve_soft(model, 3.0).value[0], 3 * np.log(2), rtol=1e-15))
+      True
+    """
+    alpha = as_temperature(alpha)
+    models = mdp.reward.shape[:-2]
+    alphas = alpha.reshape(alpha.shape + (1,) * len(models))
+    alphas = np.broadcast_to(alphas, (*alpha.shape, *models))
+    policy = np.where(mdp.measure > 0, 1 / mdp.volume[..., None], 0.0)
+    policy = np.broadcast_to(policy, (*alphas.shape, *mdp.reward.shape[-2:]))
+    value = evaluate(mdp, policy, alphas)
+    for _ in range(MOST_IMPROVEMENTS):
+        before = value
+        policy = improve(mdp, action_values(mdp, value), alphas)[1]
+        value = evaluate(mdp, policy, alphas)
+        gain = value - before - ROUNDING * np.maximum(1.0, np.abs(before))
+        if not np.any(gain > 0):  # every policy is better than the last, but for the best
+            break
+    q = action_values(mdp, value)
+    improved, policy = improve(mdp, q, alphas)
+    steps = _expected(mdp, policy, np.ones(value.shape)).max(axis=-1)
+    error = np.abs(improved - value).max(axis=-1) * steps
+    scale = max(np.abs(mdp.reward).max(), np.abs(value).max(), alpha.max())
+    if not np.all(error <= TOLERANCE * scale):
+        raise ValueError(f"discount: the values are only known to {error.max():g}; must be < 1, or lead to an end")
+    return Solution(improved, q, policy, error)
+
+
+def evaluate(mdp: TabularMDP, policy: Any, alpha: Any = 0.0) -> np.ndarray:
+    """The value of a policy, its entropy paid with alpha.
+
+    Args:
+      mdp: the model or models.
+      policy: (..., S, A) densities; leading axes as the model's, or more of them.
+      alpha: temperature >= 0, a number or an array of the leading axes.
+
+    Returns:
+      (..., S) values.
+
+    Raises:
+      ValueError: not a policy of this model, a negative temperature, or a policy that never ends without discount.
+    """
+    policy, alpha = as_float64(policy, "policy"), as_temperature(alpha)
+    if policy.shape[-2:] != mdp.reward.shape[-2:]:
+        raise ValueError(f"policy of shape {policy.shape}: must end in {mdp.reward.shape[-2:]}")
+    if np.any(policy < 0) or np.any((policy > 0) & (mdp.measure == 0)):
+        raise ValueError("policy: densities must be >= 0, and 0 where an action is not available")
+    mass = (mdp.measure * policy).sum(axis=-1)
+    if np.any(np.abs(mass - 1) > 1e-9):
+        raise ValueError(f"policy: measure times density must sum to 1, but sums to {mass.min():g} to {mass.max():g}")
+    entropy = -(mdp.measure * xlogy(policy, policy)).sum(axis=-1)
+    reward = (mdp.measure * policy * mdp.reward).sum(axis=-1)
+    return _expected(mdp, policy, reward + alpha[..., None] * entropy)
+
+
+def action_values(mdp: TabularMDP, value: np.ndarray) -> np.ndarray:
+    """(..., S, A) the values of actions where (..., S) are those of the states they lead to; -inf: not available."""
+    ahead = np.einsum("...sat,...t->...sa", mdp.transition, value)
+    return np.where(mdp.measure > 0, mdp.reward + mdp.discount * ahead, -np.inf)
+
+
+def improve(mdp: TabularMDP, q: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best value and policy against given action values.
+
+    Args:
+      mdp: the model or models.
+      q: (..., S, A) values, -inf where not available.
+      alpha: (...) temperatures.
+
+    Returns:
+      (..., S) alpha log sum measure exp(q / alpha), the maximum at temperature 0; (..., S, A) the density.
+    """
+    alpha = np.asarray(alpha)[..., None]
+    top = q.max(axis=-1)
+    below = q - top[..., None]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        scaled = np.where(below == 0, 0.0, below / alpha[..., None])
+    # log1p and expm1: at a high temperature all that distinguishes the actions are the last digits of a number near 1
+    log_sum = np.log(mdp.volume) + np.log1p((mdp.measure * np.expm1(scaled)).sum(axis=-1) / mdp.volume)
+    soft = np.exp(scaled - log_sum[..., None])
+
+    best = below >= -ROUNDING * np.maximum(1.0, np.abs(top[..., None]))
+    first = np.arange(q.shape[-1]) == np.argmax(best, axis=-1)[..., None]
+    greedy = np.where(first, 1 / np.where(first, mdp.measure, 1.0), 0.0)
+    plain = alpha == 0
+    return np.where(plain, top, top + alpha * log_sum), np.where(plain[..., None], greedy, soft)
+
+
+def _expected(mdp: TabularMDP, policy: np.ndarray, reward: np.ndarray) -> np.ndarray:
+    """(..., S) the discounted sum of rewards (..., S) that a policy collects, by a linear solve."""
+    weight = mdp.measure * policy * mdp.discount
+    ahead = np.einsum("...sa,...sat->...st", weight, mdp.transition)
+    system = np.eye(ahead.shape[-1]) - ahead
+    try:
+        found = np.linalg.solve(system, reward[..., None])[..., 0]
+    except np.linalg.LinAlgError:
+        found = np.full(reward.shape, np.inf)
+    if not np.all(np.isfinite(found)) or np.any(np.linalg.norm(found, np.inf, axis=-1) > 1e15):
+        raise ValueError("discount: a policy goes on for ever without discount; must be < 1 there, or end")
+    return found
+
+
+def as_float64(value: Any, name: str) -> np.ndarray:
+    """A float64 array of finite numbers.
+
+    Raises:
+      ValueError: something else, or a value inside `jit` or `vmap`.
+    """
+    if isinstance(value, jax.core.Tracer):
+        raise ValueError(f"{name}: must be numbers, not what jit or vmap traces; theory is called from plain Python")
+    array = np.asarray(value, np.float64)
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name}: must be finite numbers")
+    return array
+
+
+def as_temperature(alpha: Any) -> np.ndarray:
+    """Temperatures as float64.
+
+    Raises:
+      ValueError: as `as_float64`, or a negative one.
+    """
+    alpha = as_float64(alpha, "alpha")
+    if np.any(alpha < 0):
+        raise ValueError(f"alpha = {alpha.min():g}: must be >= 0")
+    return alpha
