@@ -7,6 +7,8 @@ with contextlib.redirect_stdout(io.StringIO()):  # MJX prints that an optional b
     import mujoco.mjx  # noqa: F401
 
 from envs.base import EnvSpec, State, Task, initial_state, next_state
+from envs.exports import register_in_brax, register_in_gymnasium
+from envs.external import as_task
 from envs.fields import InvalidSetting, setting
 from envs.registry import make, names, spec, task
 from envs.training import for_training
@@ -16,6 +18,7 @@ __all__ = [
     "InvalidSetting",
     "State",
     "Task",
+    "as_task",
     "for_training",
     "initial_state",
     "make",
@@ -25,3 +28,6 @@ __all__ = [
     "spec",
     "task",
 ]
+
+register_in_brax()
+register_in_gymnasium()

@@ -177,7 +177,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InvalidSetting:
     known = list(known)
     close = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return InvalidSetting(f"{what} is unknown; {hint}allowed: {', '.join(known)}")
+    return InvalidSetting(f"{what} is unknown; {hint}allowed: {', '.join(known) or 'none'}")
 
 
 def checked(cls: type, values: Mapping[str, Any], where: str = "") -> dict[str, Any]:

@@ -20,6 +20,8 @@ class Pendulum(Task):
 
     The observation is cos, sin of the angle from upright and the angular velocity (rad/s); the action is the torque as
     a share of `max_torque`. The reward is -(theta^2 + 0.1 speed^2 + 0.001 torque^2), theta wrapped, before the step.
+
+    Source: Gymnasium's Pendulum-v1.
     """
 
     horizon: int = setting(200, "control steps until the time limit", low=1)

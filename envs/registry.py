@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from envs import fields
+from envs import external, fields
 from envs.acrobot import Acrobot
 from envs.base import EnvSpec, Task
 from envs.obstacle2d import Obstacle2D
@@ -25,21 +25,23 @@ def names() -> list[str]:
 
 
 def task(name: str) -> type[Task]:
-    """The class of a task.
+    """The class of a task: one of `names()`, or another library's as `LIBRARY:NAME` (see `envs.external`).
 
     Raises:
       ValueError: no such task; the message lists what exists.
     """
-    if name not in TASKS:
-        raise fields.unknown(f"env {name!r}", name, TASKS)
-    return TASKS[name]
+    if name in TASKS:
+        return TASKS[name]
+    if ":" in str(name):
+        return external.task(name)
+    raise fields.unknown(f"env {name!r}", name, [*TASKS, *external.FORMS])
 
 
 def make(name: str, **values: Any) -> Task:
     """Make a bare task.
 
     Args:
-      name: one of `names()`.
+      name: one of `names()`, or `LIBRARY:NAME`.
       **values: the fields that differ from their defaults, for instance `mass=1200.`.
 
     Returns:

@@ -17,6 +17,8 @@ class Toy(Task):
     The observation is the state, one-hot (6). From the start, an action <= 0 leads to the good state, a positive one to
     the bad state. At the good state a narrow band of actions earns `reward_hit`, everything else `reward_miss`; at the
     bad state every action earns `reward_safe`. Every episode has exactly two steps.
+
+    Source: Section 4 of arXiv 2506.05615.
     """
 
     horizon: int = setting(2, "control steps until the time limit", low=1)

@@ -72,7 +72,7 @@ def train(
 
     Args:
       agent: a registered name, which takes the published settings of the preset, or an agent as it is.
-      env: a task's name, or a bare task.
+      env: a task's name, a bare task, or a bare object with Brax's interface.
       seeds: how many (0, 1, ...), or which.
       steps: environment steps a run, after the agent's random prefill; None: the preset's.
       envs: environments a run steps in parallel; None: the preset's.
@@ -290,9 +290,8 @@ def _announce(job: Job, reporter: Reporter) -> None:
 def _task(env: Any, values: Values) -> Any:
     if isinstance(env, str):
         return tasks.make(env, **values)
-    if not isinstance(env, tasks.Task):
-        raise InvalidSetting(f"env = {fields.show(env)}: must be a task's name or an envs.Task")
-    return fields.build(type(env), fields.plain_values(env) | dict(values), where="env.")
+    task = tasks.as_task(env)
+    return fields.build(type(task), fields.plain_values(task) | dict(values), where="env.")
 
 
 def _build_agent(agent: Agent, values: Values) -> Agent:

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Column, Table
 
 import envs
 import experiments
-from envs import fields
+from envs import external, fields
 from envs.fields import InvalidSetting, Setting
 from experiments import published
-from maxent_jax import api, interrupts, plots, runs, video
+from maxent_jax import api, cards, interrupts, plots, runs, video
 from maxent_jax.agents import AGENTS, agent_class
 from maxent_jax.options import FORCE, GRID, option, parse, required, take_apart
 
 PROGRAM = "maxent-jax"
 CONSOLE = Console()
 AGENT = required("AGENT", "the agent", AGENTS)
-ENV = required("env", "the task", envs.names())
+ENV = required("env", "the task", (*envs.names(), *external.FORMS))
+TASK = dataclasses.replace(ENV, name="TASK")
 NAME = required("NAME", "the experiment", experiments.names())
 RUN_DIR = required("RUN_DIR", "a folder that train or sweep made")
 TRAINING = (
@@ -83,7 +83,7 @@ def sweep_command(words: list[str]) -> None:
 
 
 def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
-    known = (*TRAINING, *more)
+    known: tuple[Setting, ...] = (*TRAINING, *more)
     taken = take_apart(words)
     chosen = dict(taken.options)
     agent = next((word for word in taken.positional if not word.startswith("-")), None)
@@ -91,7 +91,8 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
     if agent is not None:
         agent_class(agent)
     if env is not None:
-        envs.task(env)
+        envs.task(env)  # knows more names than can be listed
+        known = (dataclasses.replace(ENV, choices=(*envs.names(), env)), *known[1:])
     command = f"{PROGRAM} {command}"
     if agent is None or env is None:  # prints help, or says what is missing
         about = f"AGENT: {', '.join(AGENTS)}. Name AGENT and --env to see their fields, too."
@@ -180,19 +181,13 @@ def film_command(words: list[str]) -> None:
 
 
 def envs_command(words: list[str]) -> None:
-    """List the tasks; with --env, the fields of one."""
-    known = (dataclasses.replace(ENV, optional=True),)
-    name = parse(f"{PROGRAM} envs", words, known).options["env"]
-    if name is not None:
-        table = Table(Column("field", no_wrap=True), "default", "allowed", "meaning", title=name)
-        for field in fields.settings(envs.task(name)).values():
-            table.add_row(field.name, str(field.default), field.allowed, field.help)
-    else:
-        table = Table("task", "observation", "action", "horizon", "about")
-        for name in envs.names():
-            spec, about = envs.spec(name), (envs.task(name).__doc__ or "").splitlines()[0]
-            table.add_row(name, str(spec.observation_size), str(spec.action_size), str(spec.horizon), about)
-    CONSOLE.print(table)
+    """List the tasks; with a task's name, all that is known of it."""
+    named = (TASK,) if take_apart(words).positional else ()
+    about = "TASK: shows one in full: its numbers and units, its reward, its fields."
+    given = parse(f"{PROGRAM} envs", words, (), about, named)
+    if named:
+        envs.task(given.positional[0])
+    CONSOLE.print(cards.card(given.positional[0]) if named else cards.listing())
 
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {

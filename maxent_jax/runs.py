@@ -14,6 +14,7 @@ import json
 import math
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -41,7 +42,8 @@ COLUMNS = (*COUNTS, *EPISODES, *METRICS, *CLOCKS)
 
 
 def free_name(parent: Path, stem: str) -> Path:
-    """`parent/stem-NUMBER` with the smallest number that is not taken."""
+    """`parent/stem-NUMBER` with the smallest number that is not taken; what not every disk takes becomes a hyphen."""
+    stem = re.sub(r"[^\w.-]+", "-", stem)
     number = 1
     while (parent / f"{stem}-{number}").exists():
         number += 1
@@ -258,7 +260,7 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
     Args:
       path: the directory.
       agent: the agent, where it is not one of ours by name.
-      env: the bare task, likewise.
+      env: the task, likewise: what `train` was given.
 
     Returns:
       Its content; `load(path).policy()` acts.
@@ -277,6 +279,7 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
         for row, own in enumerate(of_run):
             for name in COLUMNS:
                 metrics[name][row, : len(own)] = [math.nan if line[name] is None else line[name] for line in own]
+        env = envs.as_task(env) if env is not None else None
         grids = [entry["grid"] for entry in config["configurations"]]
         agents = tuple(_agent(config, grid, agent) for grid in grids)
         tasks = tuple(_env(config, grid, env) for grid in grids)

@@ -63,7 +63,7 @@ MISTAKES = [
 
 # Mistakes that only Python can make.
 OTHERS = [
-    (("sac", 3, {}), "env = 3: must be a task's name or an envs.Task"),
+    (("sac", 3, {}), "env = 3: must be a task's name, an envs.Task or a Brax Env"),
     ((3, "toy", {}), "agent = 3: must be an agent's name or an Agent"),
     ((maxent_jax.SAC, "toy", {}), "agent = <class 'maxent_jax.agents.sac.SAC'>: must be an agent's name or an Agent"),
     ((maxent_jax.SAC(), "toy", {}), "steps = None: must be given for an agent that is not given by name"),

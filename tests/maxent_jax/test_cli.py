@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -14,7 +15,7 @@ import envs
 import maxent_jax
 from envs import fields
 from experiments import published
-from maxent_jax import api, cli, runs
+from maxent_jax import api, cards, cli, runs
 from maxent_jax.agents import AGENTS
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -28,7 +29,7 @@ MISTAKES = [
     ("train sax --env toy", "agent 'sax' is unknown; did you mean 'sac'? allowed: sac, sac_adaent, ppo..."),
     ("train sac --env toi", "env 'toi' is unknown; did you mean 'toy'? allowed: toy, pendulum, vehicle..."),
     ("train sac --env=toi", "env 'toi' is unknown; did you mean 'toy'? allowed: toy, pendulum, vehicle..."),
-    ("envs --env toi", "env 'toi' is unknown; did you mean 'toy'? allowed: toy, pendulum, vehicle..."),
+    ("envs toi", "env 'toi' is unknown; did you mean 'toy'? allowed: toy, pendulum, vehicle..."),
     ("train sac --env toy --preset quik", "preset 'quik' is unknown; did you mean 'quick'? allowed: paper, cpu, quick"),
     ("reproduce toyy", "experiment 'toyy' is unknown; did you mean 'toy'? allowed: toy, vehicle, ..."),
     ("reproduce toy --preset quik", "preset 'quik' is unknown; did you mean 'quick'? allowed: paper, cpu, quick"),
@@ -53,7 +54,9 @@ MISTAKES = [
     ("film", "RUN_DIR is missing; must be ..."),
     ("film nowhere", "run directory 'nowhere': cannot be read ..."),
     ("train sac toy --env toy", "'toy' is one word too many; allowed: AGENT and options"),
-    ("envs toy", "'toy' is one word too many; allowed: options"),
+    ("envs toy pendulum", "'pendulum' is one word too many; allowed: TASK and options"),
+    ("train sac --env brax:hoper", "env 'brax:hoper' is unknown; did you mean 'brax:hopper'? allowed: brax:ant, ..."),
+    ("train sac --env brux:hopper", "env 'brux:hopper' is unknown; ..."),
     ("train sac --env toy --steps", "--steps has no value; must be a whole number >= 1, or none"),
     ("train sac --env toy --steps --seeds 2", "--steps has no value; must be a whole number >= 1, or none"),
     ("train sac --env", "--env has no value; must be one of toy, pendulum, vehicle..."),
@@ -372,9 +375,38 @@ def test_envs_lists_tasks_and_fields(capsys):
     assert run("envs") == 0
     out = capsys.readouterr().out
     assert all(name in out for name in envs.names())
-    assert run("envs --env toy") == 0
+
+
+@pytest.mark.parametrize("name", ["vehicle", "brax:fast"])
+def test_card_shows_every_number_and_field(name, capsys):
+    assert run(f"envs {name}") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    env = envs.make(name)
+    assert all(meaning.split()[0] in out for meaning in (*env.observes, *env.acts))
+    assert all(field in out for field in fields.plain_values(env))
+    assert "eward" in out
+    assert "Source: " in out
+
+
+def test_card_gives_bounds_formula_and_picture(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(cards, "STILLS", tmp_path)
+    (tmp_path / "vehicle.png").touch()
+    monkeypatch.setattr(cli, "CONSOLE", Console(width=200))
+    assert run("envs vehicle") == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in fields.plain_values(envs.make("toy")))
+    assert "-path_weight |x^2 + y^2 - path_radius^2| - distance_weight" in out
+    assert re.search(r"1 +│ steering angle, rad +│ -1 +│ 1 ", out)
+    assert f"A picture: {tmp_path / 'vehicle.png'}" in out
+    assert run("envs toy") == 0
+    assert "A picture" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", envs.names())
+def test_every_task_says_what_it_is_what_it_pays_and_where_it_comes_from(name):
+    text = envs.task(name).__doc__
+    assert cards.about(envs.task(name)).endswith((".", ":"))
+    assert "reward" in text
+    assert cards.source(envs.task(name))
 
 
 @pytest.fixture(scope="module")
