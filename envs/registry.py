@@ -7,6 +7,7 @@ from envs.acrobot import Acrobot
 from envs.base import EnvSpec, Task
 from envs.obstacle2d import Obstacle2D
 from envs.pendulum import Pendulum
+from envs.quadrotor import Quadrotor
 from envs.toy import Toy
 from envs.vehicle import Vehicle
 
@@ -16,6 +17,7 @@ TASKS: dict[str, type[Task]] = {
     "vehicle": Vehicle,
     "obstacle2d": Obstacle2D,
     "acrobot": Acrobot,
+    "quadrotor": Quadrotor,
 }
 
 

@@ -19,6 +19,7 @@ def test_names_lists_the_tasks():
         ("vehicle", 6, 2, 200),
         ("obstacle2d", 2, 2, 51),
         ("acrobot", 6, 1, 400),
+        ("quadrotor", 9, 4, 40),
     ],
 )
 def test_spec_says_the_sizes(name, observation_size, action_size, horizon):
