@@ -5,6 +5,7 @@ from typing import Any
 from envs import external, fields
 from envs.acrobot import Acrobot
 from envs.base import EnvSpec, Task
+from envs.hopper import Hopper
 from envs.obstacle2d import Obstacle2D
 from envs.pendulum import Pendulum
 from envs.quadrotor import Quadrotor
@@ -18,6 +19,7 @@ TASKS: dict[str, type[Task]] = {
     "obstacle2d": Obstacle2D,
     "acrobot": Acrobot,
     "quadrotor": Quadrotor,
+    "hopper": Hopper,
 }
 
 

@@ -39,6 +39,7 @@ SAC_ROWS = {
     "obstacle2d": Row(SAC(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=25_000), steps=50_000),
     "acrobot": Row(SAC(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=25_000), steps=1_000_000),
     "quadrotor": Row(SAC(lr=3e-4, alpha=0.2, alpha_lr=3e-4, prefill_steps=10_000), steps=2_000_000),
+    "hopper": Row(SAC(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=10_000), steps=2_000_000),
     "pendulum": Row(SAC(hidden=(64, 64), lr=1e-3, auto_alpha=True, alpha_lr=1e-3, prefill_steps=100), steps=10_000),
 }
 """Pendulum is ours: Stable-Baselines3's usual values."""
@@ -51,6 +52,7 @@ ADAENT_ROWS = {
     "quadrotor": Row(
         SACAdaEnt(lr=3e-4, alpha=0.2, alpha_lr=3e-4, prefill_steps=10_000, threshold=0.9), steps=2_000_000
     ),
+    "hopper": Row(SACAdaEnt(lr=1e-3, alpha=0.2, alpha_lr=3e-4, prefill_steps=10_000, threshold=0.9), steps=2_000_000),
     "pendulum": Row(
         SACAdaEnt(hidden=(64, 64), lr=1e-3, auto_alpha=True, alpha_lr=1e-3, prefill_steps=100, n_samples=16),
         steps=10_000,
@@ -82,6 +84,11 @@ PPO_ROWS = {
         PPO(hidden=(256, 256), value_coef=0.25, init_std=math.exp(-1.0), init_units="environment"),
         steps=2_000_000,
         envs=16,
+    ),
+    "hopper": Row(
+        PPO(hidden=(256, 256), value_coef=0.25, init_std=math.exp(-0.5), init_units="environment"),
+        steps=2_000_000,
+        envs=64,
     ),
     "pendulum": Row(
         PPO(

@@ -20,6 +20,7 @@ def test_names_lists_the_tasks():
         ("obstacle2d", 2, 2, 51),
         ("acrobot", 6, 1, 400),
         ("quadrotor", 9, 4, 40),
+        ("hopper", 11, 3, 1000),
     ],
 )
 def test_spec_says_the_sizes(name, observation_size, action_size, horizon):
