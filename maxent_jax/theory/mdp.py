@@ -16,7 +16,7 @@ from scipy.special import xlogy
 MOST_IMPROVEMENTS = 10_000
 ROUNDING = 1e-13
 """Differences below this share of a value are rounding."""
-TOLERANCE = 1e-10
+TOLERANCE = 1e-9
 """What is accepted as solved: the error bound, against the largest of all rewards, values and temperatures."""
 
 
