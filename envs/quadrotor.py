@@ -9,28 +9,12 @@ import functools
 import flax.struct
 import jax
 import jax.numpy as jnp
-import mujoco
 import numpy as np
-from mujoco import mjx
 
 from envs.base import Key, Push, Task
 from envs.fields import InvalidSetting, setting, show
 from envs.integrators import runge_kutta
-
-# Everything that a body without contacts can do without is off, see `envs.vehicle`.
-BODY = """
-<mujoco>
-  <option gravity="0 0 0" jacobian="sparse">
-    <flag contact="disable" constraint="disable" gravity="disable" sensor="disable" actuation="disable"/>
-  </option>
-  <worldbody>
-    <body>
-      <inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>
-      <freejoint/>
-    </body>
-  </worldbody>
-</mujoco>
-"""
+from envs.rigid_body import forward_dynamics
 
 
 class QuadrotorState(flax.struct.PyTreeNode):
@@ -230,50 +214,16 @@ class Quadrotor(Task):
         return jnp.concatenate([velocity, turning, falling, acceleration[3:]])
 
     def accelerate(self, rates: jax.Array, force: jax.Array, torque: jax.Array) -> jax.Array:
-        """(6,) acceleration that MJX gives, see `forward_dynamics`."""
+        """(6,) acceleration that MJX gives for rates, a force and a torque (3,) each, see `forward_dynamics`."""
         inertia = jnp.stack([self.inertia_x, self.inertia_y, self.inertia_z])
-        return forward_dynamics(self.mass, inertia, rates, force, torque)
+        velocity = jnp.concatenate([jnp.zeros(3), rates])  # how fast it moves along makes no difference
+        return forward_dynamics("<freejoint/>", self.mass, inertia, velocity, jnp.concatenate([force, torque]))
 
     def _errors(self, body: QuadrotorState) -> tuple[jax.Array, jax.Array]:
         """(3,) reference minus actual position (m) and velocity (m/s)."""
         speed = jnp.array([1.0, 0.0, 0.0]) * self.reference_speed
         seconds = jnp.maximum(body.steps - self.reference_lag, 0) * self.step_seconds
         return speed * seconds - body.position, speed - body.velocity
-
-
-@functools.cache
-def free_body() -> tuple[mjx.Model, mjx.Data]:
-    """The MJX model of a free body, and its data at rest."""
-    with jax.ensure_compile_time_eval():  # the first caller may be inside a trace, the cache outlives it
-        model = mujoco.MjModel.from_xml_string(BODY)  # pyright: ignore[reportAttributeAccessIssue] - a C type
-        return mjx.put_model(model, impl="jax"), mjx.make_data(model, impl="jax")
-
-
-@jax.jit  # traced once for all stages
-def forward_dynamics(
-    mass: jax.Array, inertia: jax.Array, rates: jax.Array, force: jax.Array, torque: jax.Array
-) -> jax.Array:
-    """Ask MJX for the acceleration of the free body, in the frame at rest that coincides with its axes.
-
-    In that frame it has no pose of its own: what depends on the pose alone XLA computes once.
-
-    Args:
-      mass: kg.
-      inertia: (3,) about the body's axes, kg m^2.
-      rates: (3,) angular velocity, rad/s.
-      force: (3,) N.
-      torque: (3,) N m.
-
-    Returns:
-      (6,) acceleration of the centre of mass, m/s^2, and time derivative of the rates, rad/s^2.
-    """
-    model, data = free_body()
-    model = model.replace(
-        body_mass=jnp.stack([jnp.zeros(()), jnp.asarray(mass, jnp.float32)]),
-        body_inertia=jnp.stack([jnp.zeros(3), inertia.astype(jnp.float32)]),
-    )
-    velocity = jnp.concatenate([jnp.zeros(3), rates])
-    return mjx.forward(model, data.replace(qvel=velocity, qfrc_applied=jnp.concatenate([force, torque]))).qacc
 
 
 def rotate(attitude: jax.Array, vector: jax.Array) -> jax.Array:

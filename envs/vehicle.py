@@ -11,35 +11,19 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-import mujoco
 import numpy as np
-from mujoco import mjx
 from scipy.interpolate import CubicSpline
 
 from envs.base import Key, Push, Task
 from envs.fields import setting
 from envs.integrators import Scheme, Slope, runge_kutta, wrap
+from envs.rigid_body import forward_dynamics
 
 # Below this forward speed (m/s) the slip angles are those at this speed: they divide by it.
 SLOWEST = 1e-3
 
-# Everything that a body without contacts can do without is off, so that the compiled program is small; the sparse
-# factorisation of the 3 x 3 mass matrix is plain arithmetic, where the dense one would call LAPACK or cuSOLVER.
-BODY = """
-<mujoco>
-  <option gravity="0 0 0" jacobian="sparse">
-    <flag contact="disable" constraint="disable" gravity="disable" sensor="disable" actuation="disable"/>
-  </option>
-  <worldbody>
-    <body>
-      <inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>
-      <joint type="slide" axis="1 0 0"/>
-      <joint type="slide" axis="0 1 0"/>
-      <joint type="hinge" axis="0 0 1"/>
-    </body>
-  </worldbody>
-</mujoco>
-"""
+# The body slides and turns in the plane.
+JOINTS = '<joint type="slide" axis="1 0 0"/><joint type="slide" axis="0 1 0"/><joint type="hinge" axis="0 0 1"/>'
 
 
 class VehicleState(flax.struct.PyTreeNode):
@@ -246,7 +230,8 @@ class Vehicle(Task):
 
     def accelerate(self, velocity: jax.Array, force: jax.Array) -> jax.Array:
         """(3,) acceleration that MJX gives for a velocity (3,) and a force (3,), see `forward_dynamics`."""
-        return forward_dynamics(self.mass, self.yaw_inertia, velocity, force)
+        inertia = jnp.full(3, self.yaw_inertia, jnp.float32)  # only the third is felt
+        return forward_dynamics(JOINTS, self.mass, inertia, velocity, force)
 
     def _target(self, car: VehicleState) -> jax.Array:
         return path(car.target_arc, self.path_radius)[0]
@@ -256,39 +241,6 @@ class Vehicle(Task):
         off_path = jnp.abs(position @ position - self.path_radius**2)
         distance = jnp.linalg.norm(self._target(car) - position)
         return -self.path_weight * off_path - self.distance_weight * distance
-
-
-@functools.cache
-def planar_body() -> tuple[mjx.Model, mjx.Data]:
-    """The MJX model of a body that slides and turns in the plane, and its data at rest."""
-    with jax.ensure_compile_time_eval():  # the first caller may be inside a trace, the cache outlives it
-        model = mujoco.MjModel.from_xml_string(BODY)  # pyright: ignore[reportAttributeAccessIssue] - a C type
-        return mjx.put_model(model, impl="jax"), mjx.make_data(model, impl="jax")
-
-
-@jax.jit  # traced once for all stages
-def forward_dynamics(mass: jax.Array, yaw_inertia: jax.Array, velocity: jax.Array, force: jax.Array) -> jax.Array:
-    """Ask MJX for the acceleration of the planar body.
-
-    The answer is the same in every frame at rest, so it is asked in the one that coincides with the car's axes: what
-    depends on the pose alone is then the same in every stage, and XLA computes it once (3 times faster for one car,
-    1.6 times for 1024).
-
-    Args:
-      mass: kg.
-      yaw_inertia: kg m^2.
-      velocity: (3,) m/s, m/s, rad/s in those axes.
-      force: (3,) N, N, N m in those axes.
-
-    Returns:
-      (3,) acceleration in that frame at rest, m/s^2, m/s^2, rad/s^2 (no rotating axes: no centrifugal terms).
-    """
-    model, data = planar_body()
-    model = model.replace(
-        body_mass=jnp.stack([jnp.zeros(()), jnp.asarray(mass, jnp.float32)]),
-        body_inertia=jnp.stack([jnp.zeros(3), jnp.full(3, yaw_inertia, jnp.float32)]),  # only the third is felt
-    )
-    return mjx.forward(model, data.replace(qvel=velocity, qfrc_applied=force)).qacc
 
 
 def split_midpoint(slope: Slope, motion: jax.Array, seconds: jax.Array) -> jax.Array:
