@@ -1,25 +1,31 @@
 """Experiments by name. A new experiment is one new file with a `run` and one line here."""
 
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from envs import fields
 from envs.fields import InvalidSetting
-from experiments import published, toy, vehicle
+from experiments import control, published, toy, vehicle
 from maxent_jax.runs import check_out
 
-Experiment = Callable[[Path, str, Console | None], None]
+Experiment = Callable[[Path, str, Console | None], Any]
 EXPERIMENTS: dict[str, Experiment] = {"toy": toy.run, "vehicle": vehicle.run}
+BY_TASK: dict[str, dict[str, Experiment]] = {
+    "control": {task: functools.partial(control.run, task) for task in control.TASKS} | {"vehicle": vehicle.run}
+}
+"""Experiments that are repeated on several tasks, each in a folder of its own."""
 QUICK = ("toy", "vehicle")
 """What `reproduce quick` runs, each with the preset `quick`."""
 
 
 def names() -> list[str]:
     """The names that `reproduce` takes."""
-    return [*EXPERIMENTS, "quick"]
+    return [*EXPERIMENTS, *BY_TASK, "quick"]
 
 
 def reproduce(
@@ -28,6 +34,7 @@ def reproduce(
     out: str | Path | None = None,
     force: bool = False,
     console: Console | None = None,
+    env: str | None = None,
 ) -> list[Path]:
     """Run an experiment, or say where its results are.
 
@@ -35,30 +42,45 @@ def reproduce(
       name: one of `names()`.
       preset: `quick`, `cpu` or `paper`.
       out: the folder to make; None: `reproduced/NAME-PRESET`, which is repeated only where it is unfinished or forced.
+        Several parts or tasks have a folder each, below `out` or `reproduced`.
       force: repeat what is there already.
       console: where progress goes; None: silent.
+      env: which task, of an experiment on several; None: all of them.
 
     Returns:
       The folders with the results.
 
     Raises:
-      InvalidSetting: no such experiment or preset, or `out` is not empty.
+      InvalidSetting: no such experiment, preset or task, or `out` is not empty.
     """
     if name not in names():
         raise fields.unknown(f"experiment {name!r}", name, names())
     if preset not in published.PRESETS:
         raise fields.unknown(f"preset {preset!r}", preset, published.PRESETS)
+    preset = "quick" if name == "quick" else preset
+    parts = _parts(name, env)
     if out is not None and not force:
         check_out(Path(out), needed=20_000_000)
-    if name == "quick":
-        root = Path(out) if out is not None else Path("reproduced")
-        return [_one(part, "quick", root / f"{part}-quick", force, console) for part in QUICK]
-    return [
-        _one(name, preset, Path(out) if out is not None else Path("reproduced") / f"{name}-{preset}", force, console)
-    ]
+    if out is not None and len(parts) == 1:
+        paths = [Path(out)]
+    else:
+        paths = [Path(out or "reproduced") / f"{part}-{preset}" for part in parts]
+    return [_one(run, preset, path, force, console) for run, path in zip(parts.values(), paths, strict=True)]
 
 
-def _one(name: str, preset: str, path: Path, force: bool, console: Console | None) -> Path:
+def _parts(name: str, env: str | None) -> dict[str, Experiment]:
+    """What has to be run, by the name of its folder."""
+    if name not in BY_TASK:
+        if env is not None:
+            raise InvalidSetting(f"env = {env!r}: {name} has no choice of tasks; must be left out")
+        return {part: EXPERIMENTS[part] for part in (QUICK if name == "quick" else (name,))}
+    tasks = BY_TASK[name]
+    if env is not None and env not in tasks:
+        raise fields.unknown(f"env {env!r}", env, tasks)
+    return {f"{name}-{task}": run for task, run in tasks.items() if env in (None, task)}
+
+
+def _one(experiment: Experiment, preset: str, path: Path, force: bool, console: Console | None) -> Path:
     say = console.print if console else lambda *_, **__: None
     finished = path / "finished"
     if finished.exists() and not force:
@@ -72,7 +94,7 @@ def _one(name: str, preset: str, path: Path, force: bool, console: Console | Non
     check_out(path, needed=20_000_000)
     path.mkdir(parents=True, exist_ok=True)
     (path / "started").touch()
-    EXPERIMENTS[name](path, preset, console)
+    experiment(path, preset, console)
     finished.touch()
     say(f"{path}: results in {path}/figures", highlight=False, soft_wrap=True)
     return path

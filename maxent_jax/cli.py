@@ -132,6 +132,7 @@ def reproduce_command(words: list[str]) -> None:
     """Repeat an experiment of the paper: runs, figures, captions."""
     known = (
         option("preset", str, "budget", "cpu", choices=published.PRESETS),
+        option("env", str, "which task, of an experiment on several; none: all of them"),
         option("out", str, "folder to make; none: reproduced/NAME-PRESET"),
         FORCE,
     )
@@ -140,6 +141,7 @@ def reproduce_command(words: list[str]) -> None:
     experiments.reproduce(
         given.positional[0],
         preset=given.options["preset"],
+        env=given.options["env"],
         out=given.options["out"],
         force=given.options["force"],
         console=CONSOLE,
