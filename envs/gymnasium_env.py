@@ -31,13 +31,15 @@ class TaskEnv(gymnasium.Env):
 
     metadata = {"render_modes": []}  # noqa: RUF012 - as Gymnasium declares it
 
-    def __init__(self, task: str | Task, **fields: Any):
+    def __init__(self, task: str | Task, render_mode: str | None = None, **fields: Any):
         """Make an environment.
 
         Args:
           task: its name, or a bare task.
+          render_mode: what callers may ask for out of habit; there is none.
           **fields: of a task that is given by name.
         """
+        del render_mode  # Gymnasium warns of it
         self._env = _training(task, fields)
         self._state: Any = None
         self.observation_space, self.action_space = _spaces(self._env.env)

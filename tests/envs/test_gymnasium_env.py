@@ -1,6 +1,8 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import jax
@@ -32,11 +34,12 @@ def test_gymnasium_finds_nothing_wrong(name):  # warnings are errors
 
 def test_steps_are_those_of_the_task_until_its_time_limit():
     env, bare = gymnasium.make(PENDULUM, horizon=4, mass=2.0), envs.make("pendulum", mass=2.0)
+    begun: Any = bare.reset(jax.random.key(0))
     obs, info = env.reset(seed=5)
     assert info == {}
-    step, state = jax.jit(bare.step), bare.reset(jax.random.key(0))
+    step = jax.jit(bare.step)
     angle = np.arctan2(obs[1], obs[0]).astype(np.float32)
-    state = bare.begin(state.pipeline_state.physics.replace(theta=jnp.asarray(angle), speed=jnp.asarray(obs[2])))
+    state = bare.begin(begun.pipeline_state.physics.replace(theta=jnp.asarray(angle), speed=jnp.asarray(obs[2])))
     for index, action in enumerate(np.linspace(-1, 1, 4, dtype=np.float32)):
         obs, reward, terminated, truncated, _ = env.step(np.array([action]))
         state = step(state, jnp.array([action]))
@@ -95,9 +98,9 @@ def test_many_are_one_program_that_resets_within_the_step():
     assert len(np.unique(obs[:, 2])) == 3
     bare = envs.make("pendulum")
     step = jax.jit(jax.vmap(bare.step))
-    state = jax.vmap(bare.reset)(jax.random.split(jax.random.key(0), 3))
+    begun: Any = jax.vmap(bare.reset)(jax.random.split(jax.random.key(0), 3))
     angle, speed = np.arctan2(obs[:, 1], obs[:, 0]), obs[:, 2]
-    state = jax.vmap(bare.begin)(state.pipeline_state.physics.replace(theta=jnp.asarray(angle), speed=speed))
+    state = jax.vmap(bare.begin)(begun.pipeline_state.physics.replace(theta=jnp.asarray(angle), speed=speed))
     actions = np.array([[0.1], [-2.0], [0.7]], np.float32)
     for index in range(2):
         obs, reward, terminated, truncated, infos = many.step(actions)
@@ -132,7 +135,8 @@ def test_stable_baselines3_learns_on_our_pendulum():
     """PPO with usual settings and few steps: far better than at first, when it is like acting at random (-1200)."""
     script = Path(__file__).parents[1] / "helpers" / "sb3_ppo.py"
     ours = [str(Path(envs.__file__).parents[1]), *(path for path in sys.path if path.endswith("site-packages"))]
-    done = subprocess.run([SB3, script, "maxent_jax/Pendulum-v0", "40000", *ours], capture_output=True, text=True)
+    command = [SB3, script, "maxent_jax/Pendulum-v0", "40000", *ours]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     before, after = map(float, done.stdout.splitlines()[-1].split())
     assert before < -900
