@@ -129,17 +129,27 @@ class Setting:
         if kind is bool:
             return isinstance(value, bool)
         number: Any = numbers.Integral if kind is int else numbers.Real
-        if isinstance(value, bool) or not isinstance(value, number) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, number):
             return False
         if kind is int and not -(2**31) <= value < 2**31:
             return False
-        if kind is float and abs(value) > np.finfo(np.float32).max:
+        seen = _as_float32(value) if kind is float else value
+        if not math.isfinite(seen):
             return False
         return (
             (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)
-            and (self.above is None or value > self.above)
+            and (self.above is None or seen > self.above)
         )
+
+
+def _as_float32(value: Any) -> float:
+    """What a program sees of a number: 1e-50 is 0 there, 1e50 infinite."""
+    with np.errstate(over="ignore", under="ignore"):
+        try:
+            return float(np.float32(value))
+        except OverflowError:
+            return math.inf
 
 
 def show(value: Any) -> str:

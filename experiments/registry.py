@@ -30,7 +30,7 @@ def names() -> list[str]:
 
 def reproduce(
     name: str,
-    preset: str = "cpu",
+    preset: str | None = None,
     out: str | Path | None = None,
     force: bool = False,
     console: Console | None = None,
@@ -40,7 +40,7 @@ def reproduce(
 
     Args:
       name: one of `names()`.
-      preset: `quick`, `cpu` or `paper`.
+      preset: `quick`, `cpu` or `paper`; None: `cpu`, but `quick` for the experiment of that name.
       out: the folder to make; None: `reproduced/NAME-PRESET`, which is repeated only where it is unfinished or forced.
         Several parts or tasks have a folder each, below `out` or `reproduced`.
       force: repeat what is there already.
@@ -55,9 +55,11 @@ def reproduce(
     """
     if name not in names():
         raise fields.unknown(f"experiment {name!r}", name, names())
+    preset = preset or ("quick" if name == "quick" else "cpu")
     if preset not in published.PRESETS:
         raise fields.unknown(f"preset {preset!r}", preset, published.PRESETS)
-    preset = "quick" if name == "quick" else preset
+    if name == "quick" != preset:
+        raise InvalidSetting(f"preset = {preset!r}: must be 'quick' for reproduce quick; name the experiment instead")
     parts = _parts(name, env)
     if out is not None and not force:
         check_out(Path(out), needed=20_000_000)

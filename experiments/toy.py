@@ -101,20 +101,22 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     draw(results, path / "figures" / "toy.png", preset)
     plots.curves(results, path / "figures" / "curves.png", caption=budget(results))
     if console is not None:
-        table = Table("agent", "seeds at +1", "seeds at -1", "mean return", "switched", title=f"toy, preset {preset}")
+        columns = ("agent", "seeds at +1", "seeds at -1", "mean return", "sampled", "switched")
+        table = Table(*columns, title=f"toy, preset {preset}")
         for row in rows:
             share = "" if row["switched_share"] is None else f"{row['switched_share']:.0%}"
             counts = (f"{row['at_plus_1']} of {row['seeds']}", f"{row['at_minus_1']} of {row['seeds']}")
-            table.add_row(row["agent"], *counts, f"{row['mean']:.2f}", share)
+            table.add_row(row["agent"], *counts, f"{row['mean']:.2f}", f"{row['sampled_mean']:.2f}", share)
         console.print(table)
 
 
 def outcome(results: list[Result]) -> list[dict[str, Any]]:
-    """Where the seeds of each configuration end, by the mean action."""
+    """Where the seeds of each configuration end, by the mean action; and where they switch, for the first one."""
     rows = []
     for result in results:
         for index, summary in enumerate(result.summary["configurations"]):
-            final = summary["return_deterministic"]
+            final, sampled = summary["return_deterministic"], summary["return_stochastic"]
+            shares = {name: switched_shares(result, state) for state, name in STATES.items()} if index == 0 else None
             rows.append(
                 {
                     "agent": plots.label(result, index),
@@ -123,7 +125,10 @@ def outcome(results: list[Result]) -> list[dict[str, Any]]:
                     "at_minus_1": sum(value == -1.0 for value in final["per_seed"]),
                     "mean": final["mean"],
                     "per_seed": final["per_seed"],
+                    "sampled_mean": sampled["mean"],
+                    "sampled_per_seed": sampled["per_seed"],
                     "switched_share": summary["switched_share"],
+                    "switched_by_state": shares,
                 }
             )
     return rows
@@ -177,11 +182,17 @@ def _draw_learned(ax: Axes, result: Result, state: int, title: str) -> None:
     agent, learned = result.agents[0], result.agent_state(0)
     obs = jnp.eye(6)[state]
     plots.draw_slice(ax, rollout.action_slice(agent, learned, obs, 0))
-    alike = rollout.similarity(agent, learned, obs[None])
-    if alike is not None:
-        switch = "switched to plain" if alike[0] < float(agent.threshold) else "kept soft"  # pyright: ignore
-        title += f"\nsimilarity {alike[0]:.2f}: {switch}"
+    shares = switched_shares(result, state)
+    if shares is not None:
+        title += f"\nswitched in {shares[0]:.0%} of draws; all seeds: {np.mean(shares):.0%}"
     ax.set_title(title, fontsize=9)
+
+
+def switched_shares(result: Result, state: int) -> list[float] | None:
+    """How often each seed of the first configuration switches at a state; None for an agent that does not compare."""
+    agent, obs = result.agents[0], np.eye(6, dtype=np.float32)[state]
+    found = [rollout.switched_share(agent, result.agent_state(row), obs) for row in result.rows(0)]
+    return None if None in found else found  # pyright: ignore[reportReturnType]
 
 
 def _draw_switching(ax: Axes, result: Result) -> None:

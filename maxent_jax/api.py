@@ -5,6 +5,7 @@ With `cli.py` the only module that may look into every room: it finds tasks and 
 
 import dataclasses
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -146,6 +147,11 @@ def prepare(
     """Check everything that `train` was asked for; the arguments and errors are the same. Writes nothing."""
     from experiments import published  # here, because that table is made of our agents
 
+    for name, values in (("agent_fields", agent_fields), ("env_fields", env_fields), ("grid", grid)):
+        if values is not None and not isinstance(values, Mapping):
+            raise InvalidSetting(f"{name} = {fields.show(values)}: must be values by field")
+    if out is not None and not isinstance(out, (str, Path)):
+        raise InvalidSetting(f"out = {fields.show(out)}: must be a path")
     task = _task(env, env_fields or {})
     task_name = next((name for name in tasks.names() if type(task) is tasks.task(name)), type(task).__name__)
     given = dict(agent_fields or {})
@@ -167,12 +173,15 @@ def prepare(
     total = max(program.schedule.total_steps for program in expanded.programs)
     if total >= 2**31:
         raise InvalidSetting(f"steps = {count}: with prefill and whole chunks {total}; must stay below 2147483648")
+    updates = max(sweeps.total_updates(program) for program in expanded.programs)
+    if updates >= 2**31:
+        raise InvalidSetting(f"steps = {count}: makes {updates} updates; must stay below 2147483648")
     held = sweeps.check_memory(expanded)
 
     name = agent_name(base)
     path = Path(out) if out is not None else runs.free_name(Path("runs"), f"{name}-{task_name}")
     runs.check_out(path, _bytes_to_write(expanded))
-    given_env = {f"env.{key}": value for key, value in (env_fields or {}).items()}
+    given_env = {f"env.{key}": value for key, value in fields.checked(type(task), env_fields or {}, "env.").items()}
     config = {
         "schema": runs.SCHEMA,
         "agent": name,
@@ -225,7 +234,7 @@ def execute(job: Job, console: Console | None = None) -> Result:
     runs.write_json(job.out / "config.json", job.config)
     reporter = Reporter(console, steps)
     _announce(job, reporter)
-    elapsed = 0.0
+    began = time.perf_counter()
     finished = False
     try:
         with (
@@ -235,7 +244,7 @@ def execute(job: Job, console: Console | None = None) -> Result:
             ) as watch,
         ):
             for index, program in enumerate(programs):
-                elapsed = _run_program(job, index, program, log, watch, reporter, elapsed)
+                _run_program(job, index, program, log, watch, reporter, began)
                 if watch.asked:
                     break
             finished = not watch.asked
@@ -245,44 +254,47 @@ def execute(job: Job, console: Console | None = None) -> Result:
     runs.write_json(job.out / "summary.json", result.summary | {"complete": finished})
     plots.curves([result], job.out / "figures" / "curves.png")
     plots.landscape(result, job.out / "figures" / "landscape.png")
-    reporter.say(f"{job.out}: {'done' if finished else 'interrupted; what ran is written'}, {elapsed:.1f} s")
+    reporter.say(
+        f"{job.out}: {'done' if finished else 'interrupted; what ran is written'}, {time.perf_counter() - began:.1f} s"
+    )
     if not finished:
         raise interrupts.Interrupted(result)
     return result
 
 
 def _run_program(
-    job: Job, index: int, program: Program, log: Any, watch: interrupts.Watch, reporter: Reporter, elapsed: float
-) -> float:
-    """Compile and train one program; returns the seconds spent since the job began."""
+    job: Job, index: int, program: Program, log: Any, watch: interrupts.Watch, reporter: Reporter, began: float
+) -> None:
+    """Compile and train one program."""
     chunks = watch.wait_for(lambda: sweeps.Compiled(program)).chunks()
     state = None
     while not (watch.asked and state is not None):
         chunk = watch.wait_for(lambda: next(chunks, None))
         if chunk is None:
             break
-        elapsed += chunk.seconds
-        lines = [runs.to_line(line) for line in runs.metric_lines(program, chunk, elapsed)]
+        lines = [runs.to_line(line) for line in runs.metric_lines(program, chunk, time.perf_counter() - began)]
         log.write("".join(lines).encode())  # at once: a second Ctrl-C leaves whole lines
         reporter.chunk(program, chunk)
         state = chunk.state
     runs.save_agents(job.out, index, state)
     reporter.program_done(program)
-    return elapsed
 
 
 def _announce(job: Job, reporter: Reporter) -> None:
     reporter.say(f"{job.out}: {job.config['agent']} on {job.config['env']}, device {job.config['device']}")
-    first = job.sweep.programs[0]
+    largest = max(job.sweep.programs, key=sweeps.held_bytes)
     if len(job.sweep.programs) > 1:
         sizes = {len(program.runs) for program in job.sweep.programs}
         each = " or ".join(str(size) for size in sorted(sizes))
         reporter.say(f"  {len(job.sweep.programs)} programs x {each} runs, in turn")
-    plan = first.schedule
+    plan = largest.schedule
     buffers = f", {plan.capacity:,} transitions a run" if plan.capacity else ""
-    reporter.say(f"  holds {sweeps.gigabytes(job.held)}: {len(first.runs)} runs{buffers}")
+    reporter.say(f"  holds {sweeps.gigabytes(job.held)}: {len(largest.runs)} runs{buffers}")
     if plan.total_steps - plan.envs * plan.prefill != job.config["steps"]:
         reporter.say(f"  steps a run: {plan.total_steps - plan.envs * plan.prefill:,}, rounded up to whole chunks")
+    rate, wanted = plan.updates / (plan.steps * plan.envs), getattr(largest.agent, "updates_per_step", None)
+    if wanted is not None and abs(rate - wanted) > 1e-6 * wanted:
+        reporter.say(f"  updates per step: {rate:.6g}, the nearest small fraction to {wanted:g}")
     if job.differences:
         reporter.say(f"  not as published: {job.differences}")
 
@@ -323,7 +335,7 @@ def _grid(agent: Agent, env: Any, grid: Mapping[str, Sequence[Any]]) -> dict[str
     for name, values in grid.items():
         if name not in known:
             raise fields.unknown(f"grid field {name!r}", name, known)
-        if isinstance(values, (str, bytes)) or not hasattr(values, "__len__") or not len(values):
+        if isinstance(values, (str, bytes)) or not np.ndim(np.asarray(values, object)) or not len(values):
             raise InvalidSetting(f"grid {name} = {fields.show(values)}: must be a list of values, at least one")
         where = "grid env." if name.startswith("env.") else "grid "
         column = tuple(known[name].check(value, where) for value in values)

@@ -131,7 +131,7 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
 def reproduce_command(words: list[str]) -> None:
     """Repeat an experiment of the paper: runs, figures, captions."""
     known = (
-        option("preset", str, "budget", "cpu", choices=published.PRESETS),
+        option("preset", str, "budget; none: cpu", choices=published.PRESETS),
         option("env", str, "which task, of an experiment on several; none: all of them"),
         option("out", str, "folder to make; none: reproduced/NAME-PRESET"),
         FORCE,

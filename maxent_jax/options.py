@@ -28,7 +28,11 @@ def required(name: str, help: str, choices: Iterable[str] = ()) -> Setting:  # n
     return Setting(name, str, False, None, help, True, choices=tuple(choices))
 
 
-GRID = option("grid", str, "FIELD=a,b,...: values of a field; env.FIELD for the task's; repeatable")
+GRID = option(
+    "grid",
+    str,
+    "FIELD=a,b,...: values of a field; env.FIELD for the task's; tuples: 'hidden=64,64;256,256'; repeatable",
+)
 FORCE = Setting("force", bool, False, False, "repeat what is there already", True)
 
 
@@ -159,6 +163,10 @@ def _check_names(
                 raise InvalidSetting(f"{name} = {value!r}: takes no value")
         elif value is None:
             raise InvalidSetting(f"{name} has no value; must be {(options | members)[name].allowed}")
+        elif (
+            value[:1] == "-" and value[1:2].isalpha() and (options | members)[name].type is str
+        ):  # tyro reads an option
+            raise InvalidSetting(f"{name} = {value!r}: must be {(options | members)[name].allowed} without a leading -")
 
 
 def _value(field: Setting, text: Any) -> Any:

@@ -12,6 +12,7 @@ from maxent_jax import landscape
 from maxent_jax.agents.base import Agent
 
 SAMPLES = 100
+"""Draws of the policy at a state, for an agent that does not say how many it compares."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +68,12 @@ def episode(agent: Agent, env: Any, agent_state: Any, key: jax.Array) -> Episode
 
 
 def entropy(agent: Agent, agent_state: Any, obs: Any, key: jax.Array) -> np.ndarray:
-    """Differential entropy of the policy at states (T, o), by 100 draws at each: (T,)."""
+    """Differential entropy of the policy at states (T, o), by draws at each: (T,)."""
     return np.asarray(_entropy(agent, agent_state, jnp.asarray(obs), key))
 
 
 def similarity(agent: Agent, agent_state: Any, obs: Any, key: jax.Array | None = None) -> np.ndarray | None:
-    """How alike the learned landscapes are over 100 draws of the policy.
+    """How alike the learned landscapes are, over as many draws of the policy as the agent compares.
 
     Args:
       agent: the agent.
@@ -87,6 +88,23 @@ def similarity(agent: Agent, agent_state: Any, obs: Any, key: jax.Array | None =
     return None if found is None else np.asarray(found)
 
 
+def switched_share(agent: Agent, agent_state: Any, obs: Any, draws: int = 200) -> float | None:
+    """How often the landscapes at a state (o,) are found less similar than the agent's threshold, draw by draw.
+
+    Args:
+      agent: the agent.
+      agent_state: one run's agent state.
+      obs: (o,) the state.
+      draws: how many comparisons, each over `n_samples` fresh actions.
+
+    Returns:
+      The share; None for an agent that does not compare.
+    """
+    found = similarity(agent, agent_state, jnp.broadcast_to(jnp.asarray(obs), (draws, len(obs))))
+    threshold = getattr(agent, "threshold", None)
+    return None if found is None or threshold is None else float(np.mean(found < float(threshold)))
+
+
 @jax.jit
 def _entropy(agent: Agent, agent_state: Any, obs: jax.Array, key: jax.Array) -> jax.Array:
     repeated = jnp.broadcast_to(obs[:, None], (len(obs), SAMPLES, obs.shape[-1]))
@@ -96,7 +114,7 @@ def _entropy(agent: Agent, agent_state: Any, obs: jax.Array, key: jax.Array) -> 
 
 @jax.jit
 def _similarity(agent: Agent, agent_state: Any, obs: jax.Array, key: jax.Array) -> jax.Array | None:
-    repeated = jnp.broadcast_to(obs[:, None], (len(obs), SAMPLES, obs.shape[-1]))
+    repeated = jnp.broadcast_to(obs[:, None], (len(obs), getattr(agent, "n_samples", SAMPLES), obs.shape[-1]))
     q = agent.q_landscapes(agent_state, repeated, agent.act(agent_state, repeated, key))
     return landscape.similarity(q["soft"], q["plain"]) if {"soft", "plain"} <= set(q) else None
 

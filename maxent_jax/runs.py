@@ -67,6 +67,8 @@ def check_out(path: Path, needed: int) -> None:
     except OSError as error:  # a folder on the way that may not be entered, or a name that is too long
         reason = error.strerror or "cannot be made"
         raise InvalidSetting(f"out = {str(path)!r}: {reason}; must be a new or an empty folder") from None
+    if path.is_symlink() and not path.exists():
+        raise InvalidSetting(f"out = {str(path)!r}: is a link to nothing; must be a new or an empty folder")
     if not parent.is_dir():
         raise InvalidSetting(f"out = {str(path)!r}: {str(parent)!r} is a file; must be a new or an empty folder")
     if not os.access(parent, os.W_OK | os.X_OK) or os.statvfs(parent).f_flag & os.ST_RDONLY:
@@ -223,8 +225,12 @@ class Result:
             return agent.init(jax.random.key(seed), env.spec)
 
         shapes = jax.eval_shape(jax.vmap(init), np.zeros(size, np.uint32))
-        with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(path, {"agents": shapes})["agents"]
+        try:
+            with ocp.StandardCheckpointer() as checkpointer:
+                return checkpointer.restore(path, {"agents": shapes})["agents"]
+        except (ValueError, KeyError, OSError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise InvalidSetting(f"run directory {str(self.path)!r}: {path.name} cannot be read ({reason})") from error
 
     def policy(self, run: int = 0, deterministic: bool = True) -> Callable[..., jax.Array]:
         """The trained policy of one run, for acting.
@@ -272,13 +278,15 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
     try:
         config = json.loads((path / "config.json").read_text())
         lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+        if config["schema"] != SCHEMA:
+            raise InvalidSetting(f"run directory {str(path)!r}: schema = {config['schema']}; must be {SCHEMA}")
         runs = tuple(RunInfo(entry["run"], entry["seed"], entry["configuration"]) for entry in config["runs"])
         of_run = [[line for line in lines if line["run"] == info.run] for info in runs]
         chunks = max((len(rows) for rows in of_run), default=0)
         metrics = {name: np.full((len(runs), chunks), np.nan) for name in COLUMNS}
         for row, own in enumerate(of_run):
             for name in COLUMNS:
-                metrics[name][row, : len(own)] = [math.nan if line[name] is None else line[name] for line in own]
+                metrics[name][row, : len(own)] = [math.nan if line.get(name) is None else line[name] for line in own]
         env = envs.as_task(env) if env is not None else None
         grids = [entry["grid"] for entry in config["configurations"]]
         agents = tuple(_agent(config, grid, agent) for grid in grids)

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -203,6 +204,12 @@ class Compiled:
             started = time.perf_counter()
 
 
+def total_updates(program: Program) -> int:
+    """Optimiser steps of a run by its end."""
+    plan = program.schedule
+    return plan.chunks * plan.iterations * plan.updates * program.agent.gradient_steps
+
+
 def held_bytes(program: Program) -> int:
     """Bytes that a program holds on the device: replay, parameters, optimisers, environment states of all its runs."""
     return tree_bytes(_shapes(program))
@@ -236,7 +243,17 @@ def free_bytes() -> int:
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return psutil.virtual_memory().available
+    return min([psutil.virtual_memory().available, *_container_bytes()])
+
+
+def _container_bytes() -> list[int]:
+    """Bytes that a container's limit leaves; nothing where there is none."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # no such files, or "max"
+        return []
+    return [limit - used]
 
 
 def check_memory(sweep: Sweep) -> int:
@@ -253,7 +270,12 @@ def check_memory(sweep: Sweep) -> int:
     row_bytes = 4 * trainer.replay.row_size(env.observation_size, env.action_size) * len(program.runs)
     rest = needed - plan.capacity * row_bytes
     fits = max(0, int((0.9 * free - rest) // row_bytes))
-    what = f"agent.buffer_size = {getattr(program.agent, 'buffer_size', 0)}" if plan.capacity else f"envs = {plan.envs}"
+    if agent_bytes(program) > 0.5 * needed:
+        what, fits = f"agent.hidden = {getattr(program.agent, 'hidden', ())}", 0
+    elif plan.capacity:
+        what = f"agent.buffer_size = {getattr(program.agent, 'buffer_size', 0)}"
+    else:
+        what = f"envs = {plan.envs}"
     raise InvalidSetting(
         f"{what}: {len(program.runs)} run(s) need {gigabytes(needed)} of the {gigabytes(free)} that are free; "
         + (f"must be <= {fits}, or fewer runs" if fits else "must be smaller, or fewer runs")

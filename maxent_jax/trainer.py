@@ -19,6 +19,8 @@ from maxent_jax import replay
 from maxent_jax.agents.base import METRICS, Agent, Metrics, OffPolicyAgent, OnPolicyAgent, Rollout, Transition
 
 EVALUATION_EPISODES = 10
+MOST_STEPS_OR_UPDATES = 32
+"""The rarer of steps and updates happens at most this often in an iteration: training should not come in lumps."""
 
 
 class Counters(flax.struct.PyTreeNode):
@@ -110,8 +112,7 @@ def schedule(agent: Agent, steps: int, envs: int = 1, evaluations: int = 20) -> 
         prefill, per_iteration, updates = 0, agent.rollout_steps // envs, 1
     else:
         assert isinstance(agent, OffPolicyAgent), "an agent is an OffPolicyAgent or an OnPolicyAgent"
-        ratio = Fraction(agent.updates_per_step).limit_denominator(10_000) * envs
-        per_iteration, updates = ratio.denominator, ratio.numerator
+        per_iteration, updates = _steps_and_updates(agent.updates_per_step * envs)
         prefill = math.ceil(agent.prefill_steps / envs)
         if agent.buffer_size < envs:
             raise InvalidSetting(f"envs = {envs}: must be <= agent.buffer_size, which is {agent.buffer_size}")
@@ -123,6 +124,15 @@ def schedule(agent: Agent, steps: int, envs: int = 1, evaluations: int = 20) -> 
         return plan
     capacity = min(agent.buffer_size // envs * envs, plan.total_steps)  # never larger than what can be stored
     return dataclasses.replace(plan, capacity=capacity)
+
+
+def _steps_and_updates(ratio: float) -> tuple[int, int]:
+    """Small whole numbers of steps and updates whose ratio is nearly this: within 1.6 %, exact for simple ones."""
+    if ratio < 1:
+        updates, steps = _steps_and_updates(1 / ratio)
+        return steps, updates
+    found = Fraction(ratio).limit_denominator(MOST_STEPS_OR_UPDATES)
+    return found.denominator, found.numerator
 
 
 def no_steps() -> Counters:

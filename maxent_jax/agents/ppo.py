@@ -94,7 +94,9 @@ class PPO(OnPolicyAgent):
         return self.passes * (self.rollout_steps // self.batch_size)
 
     def validate(self) -> None:
-        """Refuse batches that do not tile the rollout."""
+        """Refuse batches that do not tile the rollout, or are too small to normalise."""
+        if self.normalise_advantages and self.batch_size < 2:
+            raise InvalidSetting(f"agent.batch_size = {self.batch_size}: must be >= 2 to normalise advantages")
         if self.rollout_steps % self.batch_size:
             raise InvalidSetting(
                 f"agent.batch_size = {self.batch_size}: must divide rollout_steps, which is {self.rollout_steps}"

@@ -1,14 +1,16 @@
 """Soft actor-critic: twin critics, Polyak targets, a tanh-normal policy, a fixed or learned temperature."""
 
+import math
 from typing import Any, TypeVar
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from envs.base import EnvSpec
-from envs.fields import setting
+from envs.fields import InvalidSetting, setting
 from maxent_jax import distributions, networks
 from maxent_jax.agents.base import Metrics, OffPolicyAgent, Transition
 from maxent_jax.networks import Params
@@ -53,6 +55,13 @@ class SAC(OffPolicyAgent):
     auto_alpha: bool = setting(False, "learn the temperature, from 1, to hold the target entropy", static=True)
     target_entropy: float | None = setting(None, "entropy to hold, nats; none: minus the action's size")
     alpha_lr: float = setting(3e-4, "learning rate of the temperature", above=0)
+
+    def validate(self) -> None:
+        """Refuse a first standard deviation that is clipped at once: its logarithm would have no gradient."""
+        super().validate()
+        widest = math.exp(networks.LOG_STD_RANGE[1])
+        if self.init_units == "normalised" and np.any(np.asarray(self.init_std) > widest):
+            raise InvalidSetting(f"agent.init_std = {np.max(self.init_std):g}: must be <= {widest:.3f}")
 
     def init(self, key: jax.Array, spec: EnvSpec) -> SACState:
         """Fresh networks and optimisers."""

@@ -63,7 +63,15 @@ def test_outcome_counts_where_the_seeds_end():
     assert row["agent"] == "sac (alpha 0.2)"
     assert (row["seeds"], row["at_plus_1"], row["at_minus_1"]) == (4, 2, 1)
     assert row["per_seed"] == [1.0, 1.0, -1.0, -20.0]
-    assert row["mean"] == pytest.approx(-19 / 4)
+    assert row["mean"] == row["sampled_mean"] == pytest.approx(-19 / 4)
+    assert row["switched_by_state"] == {"start": None, "good state": None}
+
+
+def test_outcome_says_where_every_seed_switches():
+    (row,) = toy.outcome([untrained.result("sac_adaent")])
+    for shares in row["switched_by_state"].values():
+        assert len(shares) == row["seeds"]
+        assert all(0 <= share <= 1 for share in shares)
 
 
 def test_figure(tmp_path):

@@ -81,6 +81,13 @@ OTHERS = [
     (("sac", "toy", {"agent_fields": {"auto_alpha": 1}}), "agent.auto_alpha = 1: must be true or false"),
     (("sac", "toy", {"grid": {"alpha": []}}), "grid alpha = []: must be a list of values, at least one"),
     (("sac", "toy", {"grid": {"alpha": 1.0}}), "grid alpha = 1.0: must be a list of values, at least one"),
+    (("sac", "toy", {"agent_fields": {"alpha": 10**400}}), "agent.alpha = 1000"),
+    (("sac", "toy", {"env_fields": {"name": 1}}), "field env.name is unknown"),
+    (("sac", "toy", {"agent_fields": ["alpha"]}), "agent_fields = ['alpha']: must be values by field"),
+    (("sac", "toy", {"env_fields": 3}), "env_fields = 3: must be values by field"),
+    (("sac", "toy", {"grid": ["alpha"]}), "grid = ['alpha']: must be values by field"),
+    (("sac", "toy", {"grid": {"alpha": np.array(0.2)}}), "grid alpha = 0.2: must be a list of values, at least one"),
+    (("sac", "toy", {"out": 5}), "out = 5: must be a path"),
     (("sac", "toy", {"grid": {"alpha": "12"}}), "grid alpha = '12': must be a list of values, at least one"),
 ]
 
@@ -280,3 +287,22 @@ def test_ctrl_c_leaves_later_programs_out(job_of, tmp_path, monkeypatch):
     assert result.agent_state(0) is not None
     with pytest.raises(ValueError, match="has no program_1; it must have been trained"):
         result.agent_state(3)
+
+
+def test_numpy_values_are_as_good_as_python_values(tmp_path):
+    job = api.prepare(
+        "sac",
+        "vehicle",
+        env_fields={"mass": np.float32(1200)},
+        agent_fields={"lr": np.float64(0.01), "buffer_size": 1000},
+        out=tmp_path / "x",
+    )
+    (configuration,) = job.config["configurations"]
+    assert configuration["overrides"] == {"lr": 0.01, "buffer_size": 1000, "env.mass": 1200.0}
+    json.dumps(job.config, allow_nan=False)
+
+
+def test_a_link_to_nothing_is_no_folder(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InvalidSetting, match="link': is a link to nothing; must be a new or an empty folder"):
+        api.prepare("sac", "toy", out=tmp_path / "link")

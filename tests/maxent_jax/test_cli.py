@@ -60,6 +60,22 @@ MISTAKES = [
     ("train sac --env toy --steps", "--steps has no value; must be a whole number >= 1, or none"),
     ("train sac --env toy --steps --seeds 2", "--steps has no value; must be a whole number >= 1, or none"),
     ("train sac --env", "--env has no value; must be one of toy, pendulum, vehicle..."),
+    (
+        "reproduce quick --preset paper",
+        "preset = 'paper': must be 'quick' for reproduce quick; name ...",
+    ),
+    ("train sac --env toy --out -x", "--out = '-x': must be text, or none without a leading -"),
+    ("train sac --env toy --agent.lr 1e-50", "agent.lr = 1e-50: must be a number > 0"),
+    ("train sac --env toy --agent.init_std 9", "agent.init_std = 9: must be <= 7.389"),
+    (
+        "train ppo --env toy --agent.batch_size 1 --agent.normalise_advantages true",
+        "agent.batch_size = 1: must be >= 2 ...",
+    ),
+    (
+        "train sac --env toy --agent.updates_per_step 1000 --steps 3000000",
+        "steps = 3000000: makes 3000000000 updates; ...",
+    ),
+    ("train sac --env toy --agent.hidden 1000000,1000000", "agent.hidden = (1000000, 1000000): 1 run(s) need ..."),
     ("reproduce toy --force=1", "--force = '1': takes no value"),
     # values of the agent and the task
     ("train sac --env toy --agent.alpha -1", "agent.alpha = -1.0: must be a number >= 0"),

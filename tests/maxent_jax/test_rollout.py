@@ -87,7 +87,7 @@ def test_similarity_is_that_of_the_landscapes_over_draws():
     state = jax.jit(agent.init)(jax.random.key(1), envs.spec("pendulum"))
     obs, key = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32), jax.random.key(2)
     found = rollout.similarity(agent, state, obs, key)
-    repeated = jnp.repeat(obs[:, None], rollout.SAMPLES, axis=1)
+    repeated = jnp.repeat(obs[:, None], agent.n_samples, axis=1)
     q = jax.jit(lambda: agent.q_landscapes(state, repeated, agent.act(state, repeated, key)))()
     np.testing.assert_allclose(found, landscape.similarity(q["soft"], q["plain"]), rtol=1e-4)
 
@@ -118,3 +118,18 @@ def test_a_slice_cuts_one_dimension_and_holds_the_others(agent, env, landscapes)
     log_prob = jax.jit(agent.log_prob)
     one, two = (float(log_prob(state, obs, jnp.asarray(mean).at[last].set(cut.action[i]))) for i in (at, at + 9))
     assert np.log(cut.density[at] / cut.density[at + 9]) == pytest.approx(one - two, abs=1e-3)
+
+
+def test_switched_share_is_the_share_of_draws_below_the_threshold():
+    agent = fields.build(AGENTS["sac_adaent"], tiny.FIELDS["sac_adaent"])
+    state = jax.jit(agent.init)(jax.random.key(1), envs.spec("pendulum"))
+    obs = np.zeros(3, np.float32)
+    share = lambda threshold: rollout.switched_share(agent.replace(threshold=threshold), state, obs, 50)  # noqa: E731
+    alike = rollout.similarity(agent, state, np.zeros((50, 3), np.float32))
+    assert alike.std() > 0  # every draw is a fresh one
+    median = np.float32(np.median(alike))
+    assert (share(-1.0), share(2.0)) == (0, 1)
+    assert share(median) == pytest.approx(0.5, abs=0.05)
+    ppo = fields.build(AGENTS["ppo"], tiny.FIELDS["ppo"])
+    learned = jax.jit(ppo.init)(jax.random.key(1), envs.spec("pendulum"))
+    assert rollout.switched_share(ppo, learned, obs) is None

@@ -58,6 +58,24 @@ def test_schedule_off_policy(envs_, updates_per_step, steps, expected):
     assert plan.capacity == plan.total_steps == trained_steps + plan.envs * plan.prefill
 
 
+@pytest.mark.parametrize(
+    ("updates_per_step", "envs_", "expected"),
+    [
+        (0.3333, 1, (3, 1)),
+        (0.0833, 12, (1, 1)),
+        (0.333, 3, (1, 1)),
+        (1.0 / 7, 1, (7, 1)),
+        (3.7, 2, (5, 37)),
+        (1e-4, 1, (10_000, 1)),
+    ],
+)
+def test_schedule_does_not_lump_where_a_fraction_was_rounded(updates_per_step, envs_, expected):
+    agent = build(SAC, {"updates_per_step": updates_per_step})
+    plan = trainer.schedule(agent, 20_000, envs_)
+    assert (plan.steps, plan.updates) == expected
+    assert plan.updates / (plan.steps * envs_) == pytest.approx(updates_per_step, rel=0.02)
+
+
 def test_schedule_bounds_replay_by_the_buffer_in_whole_steps():
     plan = trainer.schedule(build(SAC, {"buffer_size": 50, "batch_size": 8}), steps=1000, envs=8)
     assert plan.capacity == 48
