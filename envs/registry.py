@@ -41,7 +41,7 @@ def task(name: str) -> type[Task]:
     raise fields.unknown(f"env {name!r}", name, [*TASKS, *external.FORMS])
 
 
-def make(name: str, **values: Any) -> Task:
+def make(name: str, /, **values: Any) -> Task:
     """Make a bare task.
 
     Args:

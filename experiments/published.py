@@ -110,7 +110,7 @@ ROWS = {"sac": SAC_ROWS, "sac_adaent": ADAENT_ROWS, "ppo": PPO_ROWS}
 SHRINKS = {
     ("cpu", "toy"): Shrink(steps=20_000),
     ("quick", "toy"): Shrink(steps=20_000, batch_size=64, n_samples=16),
-    ("cpu", "vehicle"): Shrink(steps=200_000, hidden=(64, 64), n_samples=16),
+    ("cpu", "vehicle"): Shrink(steps=100_000, hidden=(64, 64), n_samples=16),
     ("quick", "vehicle"): Shrink(steps=20_000, hidden=(64, 64), batch_size=64, prefill_steps=1_000, n_samples=16),
 }
 ANY_TASK = {
@@ -145,6 +145,8 @@ def row(agent: str, env: str, preset: str = "paper") -> Row:
         for name, value in dataclasses.asdict(shrink).items()
         if value is not None and name in known and not (name == "batch_size" and agent == "ppo")
     }
+    if "prefill_steps" in replaced:  # a preset makes smaller, never larger
+        replaced["prefill_steps"] = min(replaced["prefill_steps"], published.agent.prefill_steps)
     return dataclasses.replace(
         published, agent=dataclasses.replace(published.agent, **replaced), steps=min(shrink.steps, published.steps)
     )
