@@ -154,6 +154,38 @@ class Quadrotor(Task):
         speed = jnp.sqrt(0.25 * self.mass * self.gravity / self.thrust_coefficient)
         return jnp.full(4, 2 * speed / self.max_rotor_speed - 1)
 
+    @property
+    def mjcf(self) -> str:
+        """The four rotors, the front one in black, and the reference as a red ball."""
+        arm, blue = float(self.arm), "0.2 0.4 0.8"
+        rotors = "".join(
+            f'<geom type="cylinder" size="{0.5 * arm} 0.01" pos="{x * arm} {y * arm} 0.03" rgba="{colour} 1"/>'
+            for x, y, colour in ((0, 1, blue), (-1, 0, blue), (0, -1, blue), (1, 0, "0.1 0.1 0.1"))
+        )
+        return f"""
+        <mujoco>
+          <worldbody>
+            <camera name="film" mode="trackcom" pos="0 -4 1.5" xyaxes="1 0 0 0 0.35 0.94"/>
+            <geom type="plane" size="20 20 1" pos="0 0 -3" rgba="0.9 0.92 0.9 1"/>
+            <body>
+              <freejoint/>
+              <geom type="box" size="{arm} 0.02 0.02" rgba="0.4 0.4 0.4 1"/>
+              <geom type="box" size="0.02 {arm} 0.02" rgba="0.4 0.4 0.4 1"/>
+              {rotors}
+            </body>
+            <body>
+              <joint type="slide" axis="1 0 0"/>
+              <geom size="0.08" rgba="0.9 0.2 0.2 1" mass="0.001"/>
+            </body>
+          </worldbody>
+        </mujoco>
+        """
+
+    def qpos(self, physics: QuadrotorState) -> jax.Array:
+        """(8,) position and attitude, and how far along x the reference is."""
+        off, _ = self._errors(physics)
+        return jnp.concatenate([physics.position, physics.attitude, (off + physics.position)[:1]])
+
     def start(self, key: Key) -> QuadrotorState:
         """Level and without rotation, near the origin, at any height."""
         draw = jax.random.uniform(key, (2, 3), minval=-1.0, maxval=1.0)
