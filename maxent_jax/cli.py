@@ -158,9 +158,7 @@ def landscape_command(words: list[str]) -> None:
     directory = Path(given.positional[0])
     result = runs.load(directory)
     result.check_run(given.options["run"])
-    path = Path(given.options["out"] or directory / "figures" / "landscape.png")
-    if path.suffix != ".png" or path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InvalidSetting(f"out = {str(path)!r}: must be a .png in an existing folder that can be written")
+    path = _writable(given.options["out"] or directory / "figures" / "landscape.png", ".png")
     plots.landscape(result, path, given.options["run"])
     CONSOLE.print(str(path), markup=False, highlight=False, soft_wrap=True)
 
@@ -176,20 +174,23 @@ def film_command(words: list[str]) -> None:
     directory, run = Path(given.positional[0]), given.options["run"]
     beside = given.options["beside"]
     results = [runs.load(folder) for folder in (directory, beside) if folder is not None]
-    path = Path(given.options["out"] or directory / "figures" / "film.mp4")
-    if path.suffix not in (".mp4", ".gif") or path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InvalidSetting(f"out = {str(path)!r}: must be a .mp4 or .gif in an existing folder that can be written")
+    path = _writable(given.options["out"] or directory / "figures" / "film.mp4", ".mp4", ".gif")
     CONSOLE.print(str(video.film(results, path, run)), markup=False, highlight=False, soft_wrap=True)
 
 
 def envs_command(words: list[str]) -> None:
     """List the tasks; with a task's name, all that is known of it."""
-    named = (TASK,) if take_apart(words).positional else ()
+    taken = take_apart(words)
+    named = (TASK,) if taken.positional or taken.options else ()
+    known = (option("still", str, "PNG to write: the task where an episode begins"),) if named else ()
     about = "TASK: shows one in full: its numbers and units, its reward, its fields."
-    given = parse(f"{PROGRAM} envs", words, (), about, named)
-    if named:
-        envs.task(given.positional[0])
-    CONSOLE.print(cards.card(given.positional[0]) if named else cards.listing())
+    given = parse(f"{PROGRAM} envs", words, known, about, named)
+    if not named:
+        CONSOLE.print(cards.listing())
+    elif (still := given.options["still"]) is not None:
+        video.still(envs.make(given.positional[0]), _writable(still, ".png"))
+    else:
+        CONSOLE.print(cards.card(given.positional[0]))
 
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
@@ -206,6 +207,15 @@ def _print_commands() -> None:
     print(f"usage: {PROGRAM} COMMAND ...   ({PROGRAM} COMMAND --help tells more)\n")
     for name, command in COMMANDS.items():
         print(f"  {name:10} {(command.__doc__ or '').splitlines()[0]}")
+
+
+def _writable(text: str | Path, *suffixes: str) -> Path:
+    """The path of a file that is to be written."""
+    path = Path(text)
+    if path.suffix not in suffixes or path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        allowed = " or ".join(suffixes)
+        raise InvalidSetting(f"out = {str(path)!r}: must be a {allowed} in an existing folder that can be written")
+    return path
 
 
 def _with_defaults(cls: type, defaults: Mapping[str, Any]) -> tuple[Setting, ...]:

@@ -528,3 +528,10 @@ def test_film_shows_a_run_or_two(trained, capsys, monkeypatch):
 def test_film_refuses(line, expected, trained, capsys, monkeypatch):
     monkeypatch.chdir(trained[0])
     refuse(f"film runs/sac-toy-1 {line}", capsys, expected)
+
+
+def test_still_of_a_task(here, capsys):
+    assert run("envs vehicle --still still.png") == 0
+    assert (here / "still.png").read_bytes()[:4] == b"\x89PNG"
+    refuse("envs vehicle --still nowhere/still.png", capsys, "out = 'nowhere/still.png': must be a .png in an ...")
+    refuse("envs --still still.png", capsys, "TASK is missing; must be ...")
