@@ -67,15 +67,26 @@ def advance(model: mjx.Model, motion: Motion, control: jax.Array, substeps: int)
     Args:
       model: from `load`, with whatever was put into it.
       motion: the state before.
-      control: (nu,) what MuJoCo calls `ctrl`, in the units of the actuators.
+      control: (nu,) what MuJoCo calls `ctrl`, in the units of the actuators; or (substeps, nu), one for each substep.
       substeps: how many steps of `model.opt.timestep`.
 
     Returns:
       The state after.
     """
-    blank = mjx.make_data(model).replace(ctrl=control)
+    blank = mjx.make_data(model)
     one = _runge_kutta if _plain_runge_kutta(model) else _step
-    return jax.lax.fori_loop(0, substeps, lambda _, motion: one(model, blank, motion), motion)
+
+    def substep(motion: Motion, control: jax.Array) -> tuple[Motion, None]:
+        return one(model, blank.replace(ctrl=control), motion), None
+
+    return jax.lax.scan(substep, motion, jnp.broadcast_to(control, (substeps, model.nu)))[0]
+
+
+def touching(model: mjx.Model, motion: Motion) -> tuple[jax.Array, jax.Array]:
+    """Which geoms touch in a state: (contacts, 2) their indices, and (contacts,) whether they do."""
+    data = mjx.kinematics(model, _data(mjx.make_data(model), motion))
+    contact = mjx.collision(model, data)._impl.contact  # pyright: ignore[reportAttributeAccessIssue] - JAX's has it
+    return contact.geom, contact.dist < 0
 
 
 def _step(model: mjx.Model, blank: mjx.Data, motion: Motion) -> Motion:

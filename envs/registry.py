@@ -9,6 +9,7 @@ from envs.hopper import Hopper
 from envs.obstacle2d import Obstacle2D
 from envs.pendulum import Pendulum
 from envs.quadrotor import Quadrotor
+from envs.quadruped import Quadruped
 from envs.toy import Toy
 from envs.vehicle import Vehicle
 
@@ -20,6 +21,7 @@ TASKS: dict[str, type[Task]] = {
     "acrobot": Acrobot,
     "quadrotor": Quadrotor,
     "hopper": Hopper,
+    "quadruped": Quadruped,
 }
 
 

@@ -40,6 +40,7 @@ SAC_ROWS = {
     "acrobot": Row(SAC(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=25_000), steps=1_000_000),
     "quadrotor": Row(SAC(lr=3e-4, alpha=0.2, alpha_lr=3e-4, prefill_steps=10_000), steps=2_000_000),
     "hopper": Row(SAC(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=10_000), steps=2_000_000),
+    "quadruped": Row(SAC(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=10_000), steps=2_000_000),
     "pendulum": Row(SAC(hidden=(64, 64), lr=1e-3, auto_alpha=True, alpha_lr=1e-3, prefill_steps=100), steps=10_000),
 }
 """Pendulum is ours: Stable-Baselines3's usual values."""
@@ -53,6 +54,9 @@ ADAENT_ROWS = {
         SACAdaEnt(lr=3e-4, alpha=0.2, alpha_lr=3e-4, prefill_steps=10_000, threshold=0.9), steps=2_000_000
     ),
     "hopper": Row(SACAdaEnt(lr=1e-3, alpha=0.2, alpha_lr=3e-4, prefill_steps=10_000, threshold=0.9), steps=2_000_000),
+    "quadruped": Row(
+        SACAdaEnt(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=10_000, threshold=0.9), steps=2_000_000
+    ),
     "pendulum": Row(
         SACAdaEnt(hidden=(64, 64), lr=1e-3, auto_alpha=True, alpha_lr=1e-3, prefill_steps=100, n_samples=16),
         steps=10_000,
@@ -90,6 +94,18 @@ PPO_ROWS = {
         steps=2_000_000,
         envs=64,
     ),
+    "quadruped": Row(
+        PPO(
+            hidden=(256, 256),
+            lr=1e-4,
+            value_coef=0.5,
+            normalise_observations=True,
+            init_std=math.exp(-0.5),
+            init_units="environment",
+        ),
+        steps=2_000_000,
+        envs=16,
+    ),
     "pendulum": Row(
         PPO(
             lr=1e-3,
@@ -111,7 +127,17 @@ SHRINKS = {
     ("cpu", "toy"): Shrink(steps=20_000),
     ("quick", "toy"): Shrink(steps=20_000, batch_size=64, n_samples=16),
     ("cpu", "vehicle"): Shrink(steps=100_000, hidden=(64, 64), n_samples=16),
-    ("quick", "vehicle"): Shrink(steps=20_000, hidden=(64, 64), batch_size=64, prefill_steps=1_000, n_samples=16),
+    **{
+        ("quick", task): Shrink(steps=steps, hidden=(64, 64), batch_size=64, prefill_steps=1_000, n_samples=16)
+        for task, steps in {
+            "vehicle": 20_000,
+            "quadrotor": 20_000,
+            "acrobot": 20_000,
+            "obstacle2d": 20_000,
+            "hopper": 15_000,
+            "quadruped": 15_000,
+        }.items()
+    },
 }
 ANY_TASK = {
     "cpu": Shrink(steps=200_000, hidden=(64, 64), n_samples=16),

@@ -21,6 +21,7 @@ def test_names_lists_the_tasks():
         ("acrobot", 6, 1, 400),
         ("quadrotor", 9, 4, 40),
         ("hopper", 11, 3, 1000),
+        ("quadruped", 246, 8, 251),
     ],
 )
 def test_spec_says_the_sizes(name, observation_size, action_size, horizon):
