@@ -133,8 +133,9 @@ def test_gymnasiums_own_vector_wrappers_work_on_it():
 @pytest.mark.skipif(not SB3.exists(), reason="needs .venv-sb3, which `python -m benchmarks.agreement` makes")
 def test_stable_baselines3_learns_on_our_pendulum():
     """PPO with usual settings and few steps: far better than at first, when it is like acting at random (-1200)."""
-    script = Path(__file__).parents[1] / "helpers" / "sb3_ppo.py"
-    ours = [str(Path(envs.__file__).parents[1]), *(path for path in sys.path if path.endswith("site-packages"))]
+    checkout = Path(envs.__file__).parents[1]
+    script = checkout / "benchmarks" / "sb3" / "scripts" / "ppo_on_ours.py"
+    ours = [str(checkout), *(path for path in sys.path if path.endswith("site-packages"))]
     command = [SB3, script, "maxent_jax/Pendulum-v0", "40000", *ours]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,6 @@
 """Train Stable-Baselines3's PPO on one of our Gymnasium environments, in the environment that has torch.
 
-Usage: python sb3_ppo.py ID STEPS FOLDER...
+Usage: python ppo_on_ours.py ID STEPS FOLDER...
 
 The folders, the checkout and those with JAX, come after its own on the path. The last line of the output is the mean
 return of 20 episodes before and after.
