@@ -16,6 +16,8 @@ from maxent_jax.runs import Result
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
 """Okabe and Ito's colours, told apart with any eyes."""
 Q_COLOURS = {"soft": COLOURS[0], "plain": COLOURS[1]}
+ORDERS = 30.0
+"""Yardsticks that differ by more than this factor are drawn on a logarithmic axis."""
 SHOWN_STATES = 3
 SHOWN_ACTIONS = 4
 
@@ -65,7 +67,16 @@ def draw_curves(ax: Axes, results: Sequence[Result], column: str = "return_deter
 def draw_lines(ax: Axes, lines: Mapping[str, float]) -> None:
     """Horizontal yardsticks."""
     for (name, value), style in zip(lines.items(), (":", "--", "-.", "-") * 5, strict=False):
-        ax.axhline(value, color="#555555", linestyle=style, linewidth=1, label=f"{name}: {value:,.4g}")
+        digits = 0 if abs(value) >= 1000 else 1
+        ax.axhline(value, color="#555555", linestyle=style, linewidth=1, label=f"{name}: {value:,.{digits}f}")
+    _spread_out(ax, list(lines.values()))
+
+
+def _spread_out(ax: Axes, values: Sequence[float]) -> None:
+    """A logarithmic axis where yardsticks are losses of different orders: all but the worst would lie on its edge."""
+    if values and max(values) < 0 and min(values) < ORDERS * max(values):
+        ax.set_yscale("symlog", linthresh=-max(values))
+        ax.set_ylabel(f"{ax.get_ylabel()} (logarithmic)")
 
 
 def curves(results: Sequence[Result], path: Path, lines: Mapping[str, float] | None = None, caption: str = "") -> None:

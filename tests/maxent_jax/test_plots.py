@@ -41,6 +41,22 @@ def test_curves_show_every_seed_the_mean_and_yardsticks(drawn, tmp_path):
     assert "toy. Ten steps." in drawn[0].get_supxlabel()
 
 
+@pytest.mark.parametrize(
+    ("lines", "scale"),
+    [
+        ({"planner": -90.0, "zero action": -9000.0}, "symlog"),
+        ({"planner": -900.0, "zero action": -9000.0}, "linear"),
+        ({"planner": 500.0, "zero action": 0.0, "random actions": -9000.0}, "linear"),
+        ({}, "linear"),
+    ],
+)
+def test_losses_of_different_orders_are_spread_out(lines, scale):
+    _, axes = plots.figure(1, 1)
+    plots.draw_lines(axes[0, 0], lines)
+    assert axes[0, 0].get_yscale() == scale
+    assert ("logarithmic" in axes[0, 0].get_ylabel()) == (scale == "symlog")
+
+
 def test_curves_of_runs_that_never_began_are_empty(drawn, tmp_path):
     plots.curves([untrained.result(values=((np.nan,), (np.nan,)))], tmp_path / "x.png")
     assert len(drawn[0].axes[0].lines) == 0
