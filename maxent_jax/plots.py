@@ -75,7 +75,9 @@ def draw_lines(ax: Axes, lines: Mapping[str, float]) -> None:
 def _spread_out(ax: Axes, values: Sequence[float]) -> None:
     """A logarithmic axis where yardsticks are losses of different orders: all but the worst would lie on its edge."""
     if values and max(values) < 0 and min(values) < ORDERS * max(values):
+        best = ax.dataLim.y1  # of lines and curves
         ax.set_yscale("symlog", linthresh=-max(values))
+        ax.set_ylim(top=min(0.0, best / 2))
         ax.set_ylabel(f"{ax.get_ylabel()} (logarithmic)")
 
 
