@@ -11,6 +11,9 @@ import envs
 from envs.fields import InvalidSetting
 
 TASKS = envs.names()
+SLOW_TO_COMPILE = ("quadrotor", "hopper", "quadruped")
+COMPILED = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_TO_COMPILE else name for name in TASKS]
+"""All tasks, for tests that compile their step; those that take long are left to `make test-all`."""
 
 
 def make(name, **values) -> Any:
@@ -68,7 +71,7 @@ def test_every_number_is_a_strongly_typed_leaf(name):
         assert field.metadata["help"], field.name
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", COMPILED)
 def test_step_lowers_for_gpu_and_tpu(name):
     env = envs.for_training(make(name))
     state = jax.eval_shape(env.reset, jax.random.PRNGKey(0))
@@ -77,7 +80,7 @@ def test_step_lowers_for_gpu_and_tpu(name):
     assert exported.platforms == ("cuda", "tpu")
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", COMPILED)
 def test_vmap_equals_single(name):
     env = envs.for_training(make(name, horizon=2))
     keys = jax.random.split(jax.random.key(0), 3)
@@ -91,7 +94,7 @@ def test_vmap_equals_single(name):
         np.testing.assert_allclose(batch.info["final_obs"][1], single.info["final_obs"], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", COMPILED)
 def test_task_runs_in_braxs_wrappers(name):
     bare = make(name)
     env = AutoResetWrapper(EpisodeWrapper(VmapWrapper(bare), episode_length=2, action_repeat=1))
@@ -115,7 +118,7 @@ def test_every_number_is_named(name):
     assert make(name, observe_time=True).observation_size == env.observation_size + 1
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", COMPILED)
 @pytest.mark.parametrize("values", [{"process_noise": 0.1}, {"observation_noise": 0.1}])
 def test_noise_differs_by_key_and_repeats(name, values):
     env = make(name, **values)
@@ -181,7 +184,7 @@ def test_reward_scale_and_time():
         np.testing.assert_allclose(state.obs, [*other.obs, steps / 50], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", COMPILED)
 def test_actions_out_of_range_are_clipped(name):
     env = make(name)
     state = env.reset(jax.random.key(0))
