@@ -24,6 +24,11 @@ class Controller:
 
     hold: int = 1
 
+    def prepare(self, env: Any) -> "Controller":
+        """The controller after whatever it must find out on a task, before its first episode."""
+        del env
+        return self
+
     def begin(self, env: Any) -> Any:
         """What is remembered when an episode begins."""
         del env
