@@ -38,8 +38,9 @@ KNOWING: dict[str, dict[str, Controller]] = {
         "gait": Feedback(
             features=tuple(range(11)),
             period=60,
-            rounds=60,
-            search_fields=(("integrator", "euler"), ("forward_weight", 3.0), ("alive_reward", 0.5)),
+            rounds=50,
+            extra=0.05,
+            search_fields=(("integrator", "euler"), ("forward_weight", 3.0)),
         )
     },
     "obstacle2d": {"planner": Planner(actions=8, samples=256, elites=16, rounds=8, spread=1.0)},
