@@ -286,7 +286,10 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
         metrics = {name: np.full((len(runs), chunks), np.nan) for name in COLUMNS}
         for row, own in enumerate(of_run):
             for name in COLUMNS:
-                metrics[name][row, : len(own)] = [math.nan if line.get(name) is None else line[name] for line in own]
+                found = [
+                    line[name] if name in COUNTS else line.get(name) for line in own
+                ]  # an older one may lack others
+                metrics[name][row, : len(own)] = [math.nan if value is None else value for value in found]
         env = envs.as_task(env) if env is not None else None
         grids = [entry["grid"] for entry in config["configurations"]]
         agents = tuple(_agent(config, grid, agent) for grid in grids)

@@ -9,6 +9,7 @@ from brax.envs.wrappers.training import AutoResetWrapper, EpisodeWrapper, VmapWr
 
 import envs
 from envs.fields import InvalidSetting
+from envs.pendulum import PendulumState
 
 TASKS = envs.names()
 SLOW_TO_COMPILE = ("quadrotor", "hopper", "quadruped")
@@ -135,39 +136,40 @@ def test_noise_differs_by_key_and_repeats(name, values):
 
 
 def test_observation_noise_has_its_standard_deviation_and_leaves_the_physics_alone():
-    noisy, plain = make("vehicle", observation_noise=0.3), make("vehicle")
-    keys, action = jax.random.split(jax.random.key(0), 2000), jnp.zeros(2)
-    clean = plain.step(plain.reset(keys[0]), action)
-    after = jax.jit(jax.vmap(lambda key: noisy.step(noisy.reset(key), action)))(keys)
+    noisy, plain = make("pendulum", observation_noise=0.3), make("pendulum")
+    physics, keys = plain.start(jax.random.key(0)), jax.random.split(jax.random.key(0), 2000)
+    clean = plain.step(plain.begin(physics), jnp.zeros(1))
+    after = jax.jit(jax.vmap(lambda key: noisy.step(noisy.begin(physics, key), jnp.zeros(1))))(keys)
     errors = np.asarray(after.obs - clean.obs)
     np.testing.assert_allclose(errors.std(axis=0), 0.3, atol=0.02)  # standard error 0.005
     np.testing.assert_allclose(errors.mean(axis=0), 0, atol=0.03)
-    np.testing.assert_allclose(np.corrcoef(errors.T), np.eye(6), atol=0.1)
+    np.testing.assert_allclose(np.corrcoef(errors.T), np.eye(3), atol=0.1)
     np.testing.assert_allclose(after.reward, clean.reward, rtol=1e-6)
 
 
 def test_process_noise_moves_the_velocities_before_the_step():
-    env = make("vehicle", process_noise=0.2)
+    env, still = make("pendulum", process_noise=0.2), PendulumState(jnp.float32(0.1), jnp.float32(0.0))
     keys = jax.random.split(jax.random.key(0), 2000)
-    after = jax.jit(jax.vmap(lambda key: env.step(env.reset(key), jnp.zeros(2))))(keys)
-    spread = np.std(after.pipeline_state.physics.velocity, axis=0)
-    assert 0.19 < spread[0] < 0.3
-    assert 0.19 < spread[2] < 0.22
-    assert np.std(after.reward) > 0.001  # what moves is also what is paid for
+    after = jax.jit(jax.vmap(lambda key: env.step(env.begin(still, key), jnp.zeros(1))))(keys)
+    physics = after.pipeline_state.physics
+    assert 0.19 < np.std(physics.speed) < 0.21
+    np.testing.assert_allclose(physics.theta, 0.1 + 0.05 * physics.speed, rtol=1e-5)  # it moves on with what it got
+    assert np.std(after.reward) > 0.001  # and is paid for it
 
 
 def test_noise_of_zero_is_no_noise_and_a_grid_may_hold_it():
-    env, plain = make("vehicle", process_noise=0.0, observation_noise=0.0), make("vehicle")
-    state, other = env.reset(jax.random.key(0)), plain.reset(jax.random.key(0))
-    np.testing.assert_allclose(env.step(state, jnp.ones(2)).obs, plain.step(other, jnp.ones(2)).obs, rtol=1e-6)
+    env, plain = make("pendulum", process_noise=0.0, observation_noise=0.0), make("pendulum")
+    physics, action = plain.start(jax.random.key(0)), jnp.ones(1)
+    noisy = env.step(env.begin(physics, jax.random.key(0)), action)
+    np.testing.assert_allclose(noisy.obs, plain.step(plain.begin(physics), action).obs, rtol=1e-6)
 
 
 def test_delayed_actions_act_later_and_none_is_lost():
-    plain, late = make("vehicle"), make("vehicle", action_delay=3)
-    actions = jax.random.uniform(jax.random.key(0), (6, 2), minval=-1.0)
+    plain, late = make("pendulum"), make("pendulum", action_delay=3)
+    actions = jax.random.uniform(jax.random.key(0), (6, 1), minval=-1.0)
     step, later = jax.jit(plain.step), jax.jit(late.step)
     state, delayed = plain.reset(jax.random.key(0)), late.reset(jax.random.key(0))
-    for action in jnp.concatenate([jnp.zeros((3, 2)), actions[:3]]):
+    for action in jnp.concatenate([jnp.zeros((3, 1)), actions[:3]]):
         state = step(state, action)
     for action in actions:
         delayed = later(delayed, action)
@@ -175,11 +177,11 @@ def test_delayed_actions_act_later_and_none_is_lost():
 
 
 def test_reward_scale_and_time():
-    env, plain = make("vehicle", reward_scale=0.1, observe_time=True, horizon=50), make("vehicle")
+    env, plain = make("pendulum", reward_scale=0.1, observe_time=True, horizon=50), make("pendulum")
     state, other = env.reset(jax.random.key(0)), plain.reset(jax.random.key(0))
     assert float(state.obs[-1]) == 0
     for steps in range(1, 4):
-        state, other = env.step(state, jnp.zeros(2)), plain.step(other, jnp.zeros(2))
+        state, other = env.step(state, jnp.zeros(1)), plain.step(other, jnp.zeros(1))
         np.testing.assert_allclose(state.reward, 0.1 * other.reward, rtol=1e-6)
         np.testing.assert_allclose(state.obs, [*other.obs, steps / 50], rtol=1e-6)
 
