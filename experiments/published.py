@@ -134,8 +134,8 @@ SHRINKS = {
             "quadrotor": 20_000,
             "acrobot": 20_000,
             "obstacle2d": 20_000,
-            "hopper": 15_000,
-            "quadruped": 15_000,
+            "hopper": 10_000,
+            "quadruped": 8_000,
         }.items()
     },
 }
