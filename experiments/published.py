@@ -172,7 +172,7 @@ def row(agent: str, env: str, preset: str = "paper") -> Row:
         if value is not None and name in known and not (name == "batch_size" and agent == "ppo")
     }
     if "prefill_steps" in replaced:  # a preset makes smaller, never larger
-        replaced["prefill_steps"] = min(replaced["prefill_steps"], published.agent.prefill_steps)
+        replaced["prefill_steps"] = min(replaced["prefill_steps"], getattr(published.agent, "prefill_steps", 0))
     return dataclasses.replace(
         published, agent=dataclasses.replace(published.agent, **replaced), steps=min(shrink.steps, published.steps)
     )
