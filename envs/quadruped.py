@@ -33,8 +33,8 @@ JOINTS = (
 # the corners of the torso (spheres of half its thickness) and the battery below it (a capsule). Limbs do not collide
 # with each other, nor did they where this was published. Of these 14 contacts the 8 deepest count; upright robots never
 # have more.
-# The Jacobian is sparse because then the mass matrix is factored by plain arithmetic. With a dense one, two batched calls
-# of LAPACK may run at once, and on two cores each waits for the other's thread: jaxlib 0.10.2 never returns.
+# The Jacobian is sparse because then the mass matrix is factored by plain arithmetic. With a dense one, two batched
+# calls of LAPACK may run at once, and on two cores each waits for the other's thread: jaxlib 0.10.2 never returns.
 LEG = """
       <body name="upper {name}" pos="{x} {y} 0">
         <joint name="{upper}" range="-1.57 {limit}"/>
