@@ -200,18 +200,19 @@ def main(
       out: the JSON to write.
     """
     console = Console(width=150)
-    result: dict[str, dict[int, Any]] = {}
-    for group, names in groups().items():
-        if not only or group in only:
-            result[group] = {size: measure(names, size, repetitions) for size in sizes}
-            console.print(table({group: result[group]}, sizes, "thousand control steps per second"))
-    reset = shares(result)
     about = f"control steps per second: median, min and max of {repetitions} interleaved repetitions"
-    found = {"about": about, "where": describe(), "steps_per_second": result, "auto_reset_share": reset}
+    result: dict[str, dict[int, Any]] = {}
     out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(found, indent=1) + "\n")
+    for group, names in groups().items():
+        if only and group not in only:
+            continue
+        result[group] = {size: measure(names, size, repetitions) for size in sizes}
+        console.print(table({group: result[group]}, sizes, "thousand control steps per second"))
+        reset = shares(result)
+        found = {"about": about, "where": describe(), "steps_per_second": result, "auto_reset_share": reset}
+        out.write_text(json.dumps(found, indent=1) + "\n")
     shown = Table("auto-reset's share of a step", *map(str, sizes))
-    for name, by_size in reset.items():
+    for name, by_size in shares(result).items():
         shown.add_row(name, *(f"{by_size[size]:.1%}" for size in sizes))
     console.print(shown)
 
