@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 def test_every_control_task_has_one():
-    assert set(control.TASKS) & set(envs.names()) <= set(yardsticks.KNOWING) <= set(envs.names())
+    assert set(control.TASKS) <= set(yardsticks.KNOWING) <= set(envs.names())
 
 
 @pytest.mark.parametrize("task", yardsticks.KNOWING)
