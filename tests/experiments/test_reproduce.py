@@ -18,9 +18,9 @@ def test_toy_misleads_sac_and_adaent_repairs_it(tmp_path):
     assert {figure.name for figure in (path / "figures").iterdir()} == {"toy.png", "curves.png"}
 
 
-def test_vehicle_has_all_agents_beside_zero_and_random_actions(tmp_path):
+def test_vehicle_has_all_agents_beside_planner_zero_and_random_actions(tmp_path):
     (path,) = experiments.reproduce("vehicle", preset="quick", out=tmp_path / "vehicle")
     rows = json.loads((path / "outcome.json").read_text())["rows"]
-    assert [row["agent"] for row in rows] == ["sac", "sac_adaent", "ppo", "zero action", "random actions"]
+    assert [row["agent"] for row in rows] == ["sac", "sac_adaent", "ppo", "planner", "zero action", "random actions"]
     assert all(len(row["deterministic"]["per_seed"]) >= 3 for row in rows[:3])
     assert {figure.name for figure in (path / "figures").iterdir()} >= {"curves.png", "paths.png"}
