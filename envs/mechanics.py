@@ -37,13 +37,16 @@ class Motion(flax.struct.PyTreeNode):
 
 @functools.cache
 def load(mjcf: str) -> mjx.Model:
-    """The MJX model of an MJCF; the same text is compiled once.
+    """The MJX model of an MJCF; the same text is compiled once. Its Jacobian is sparse, whatever the text says.
 
     Raises:
       ValueError: MuJoCo cannot read the text; the message is its own.
     """
     with jax.ensure_compile_time_eval():  # the first caller may be inside a trace, the cache outlives it
         model = mujoco.MjModel.from_xml_string(mjcf)  # pyright: ignore[reportAttributeAccessIssue] - a C type
+        # Factors the mass matrix by plain arithmetic. Else two batched calls of LAPACK may run at once, and on two
+        # cores jaxlib 0.10.2 may wait for ever.
+        model.opt.jacobian = mujoco.mjtJacobian.mjJAC_SPARSE  # pyright: ignore[reportAttributeAccessIssue]
         return mjx.put_model(model, impl="jax")
 
 

@@ -96,6 +96,7 @@ def test_a_scene_is_compiled_once_even_from_within_a_trace():
     assert float(inside) == pytest.approx(2)
     assert mechanics.load(text) is mechanics.load(text)
     assert not isinstance(mechanics.load(text).body_mass, jax.core.Tracer)
+    assert mechanics.load(text).opt.jacobian == mujoco.mjtJacobian.mjJAC_SPARSE
 
 
 def test_a_scene_that_makes_no_sense_is_refused():
