@@ -26,22 +26,17 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.peers import brax_hopper, c_mujoco, gymnax_acrobot
-from benchmarks.timing import describe, interleaved
+from benchmarks.peers import ACTIONS, Run, brax_hopper, c_mujoco, compiled, gymnax_acrobot
+from benchmarks.timing import describe, interleaved, rate
 from benchmarks.vehicle_reference import START, midpoint_step
 from envs import fields
 from envs.training import Training
 from envs.vehicle import Vehicle
 
 PARALLEL = (1, 64, 1024, 8192)
-ACTIONS = 32
-"""Random actions that an environment repeats."""
 SECONDS = 0.4
 """About how long a measured run lasts."""
 RESULT = Path(__file__).parent / "results" / "envs.json"
-
-Run = Callable[[int], Any]
-"""Takes that many control steps in each environment."""
 
 
 class WithoutReset(Training):
@@ -78,12 +73,8 @@ def on_device(env: Any, parallel: int) -> tuple[Run, float]:
     keys = jax.random.split(jax.random.key(0), parallel)
     actions = jax.random.uniform(jax.random.key(1), (parallel, ACTIONS, env.action_size), minval=-1.0)
     if parallel == 1:
-        program, keys, actions = jax.jit(rollout), keys[0], actions[0]
-    else:
-        program = jax.jit(jax.vmap(rollout, (None, 0, 0, None)))
-    began = time.perf_counter()
-    compiled = program.lower(env, keys, actions, np.int32(1)).compile()
-    return lambda steps: compiled(env, keys, actions, np.int32(steps)), time.perf_counter() - began
+        return compiled(rollout, env, keys[0], actions[0])
+    return compiled(jax.vmap(rollout, (None, 0, 0, None)), env, keys, actions)
 
 
 def in_numpy(parallel: int) -> Run:
@@ -111,11 +102,8 @@ def rates(runs: Mapping[str, Run], parallel: int, repetitions: int) -> dict[str,
     """Control steps per second of all environments: median, min, max by name."""
     steps = {name: calibrated(run) for name, run in runs.items()}
     functions = {name: functools.partial(run, steps[name]) for name, run in runs.items()}
-    found = {}
-    for name, seconds in interleaved(functions, repetitions).items():
-        rate = functools.partial(lambda total, took: total / took, parallel * steps[name])
-        found[name] = {"median": rate(seconds["median"]), "min": rate(seconds["max"]), "max": rate(seconds["min"])}
-    return found
+    times = interleaved(functions, repetitions)
+    return {name: rate(parallel * steps[name], seconds) for name, seconds in times.items()}
 
 
 def tasks() -> dict[str, Any]:

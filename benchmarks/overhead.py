@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.timing import describe, interleaved
+from benchmarks.timing import describe, interleaved, rate
 from experiments import published
 from maxent_jax import replay, trainer
 from maxent_jax.trainer import Counters, Run
@@ -174,7 +174,7 @@ def measure(hidden: int, runs: int, repetitions: int, scale: float) -> dict[str,
         "hidden": [hidden, hidden],
         "runs": runs,
         "iterations": iterations,
-        "updates_per_second": {"trained": _rate(runs, per_step["train"]), "bare": _rate(runs, per_step["update"])},
+        "updates_per_second": {"trained": rate(runs, per_step["train"]), "bare": rate(runs, per_step["update"])},
         "trained_over_bare": bare / train,
         "trained_over_bare_with_evaluation": {n: bare / (train + evaluate / n) for n in CHUNKS},
         "seconds_per_step": per_step | {"rest": {"median": train - explained}},
@@ -203,10 +203,6 @@ def _now(training: Chain) -> tuple[Run, jax.Array]:
 
 def _scaled(times: Times, factor: float) -> Times:
     return {name: factor * value for name, value in times.items()}
-
-
-def _rate(count: int, seconds: Times) -> Times:
-    return {"median": count / seconds["median"], "min": count / seconds["max"], "max": count / seconds["min"]}
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

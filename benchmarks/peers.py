@@ -12,7 +12,9 @@ import mujoco.rollout
 import numpy as np
 
 Run = Callable[[int], Any]
+"""Takes that many control steps in each environment."""
 ACTIONS = 32
+"""Random actions that an environment repeats."""
 
 
 def brax_hopper(parallel: int) -> tuple[Run, float]:
@@ -30,7 +32,7 @@ def brax_hopper(parallel: int) -> tuple[Run, float]:
 
         return jax.lax.fori_loop(0, steps, step, (env.reset(keys), jnp.zeros(())))[1]
 
-    return _compiled(rollout, jax.random.split(jax.random.PRNGKey(0), parallel), actions)
+    return compiled(rollout, jax.random.split(jax.random.PRNGKey(0), parallel), actions)
 
 
 def gymnax_acrobot(parallel: int) -> tuple[Run, float]:
@@ -52,7 +54,7 @@ def gymnax_acrobot(parallel: int) -> tuple[Run, float]:
 
         return jax.lax.fori_loop(0, steps, step, (start, key, jnp.zeros(())))[2]
 
-    return _compiled(rollout, jax.random.key(0), actions)
+    return compiled(rollout, jax.random.key(0), actions)
 
 
 def c_mujoco(task: Any, parallel: int, threads: int = 2) -> tuple[Run, None]:
@@ -79,8 +81,9 @@ def c_mujoco(task: Any, parallel: int, threads: int = 2) -> tuple[Run, None]:
     return run, None
 
 
-def _compiled(rollout: Any, keys: jax.Array, actions: jax.Array) -> tuple[Run, float]:
+def compiled(rollout: Any, *arguments: Any) -> tuple[Run, float]:
+    """A rollout, compiled for these arguments and any number of steps after them; and the seconds that this took."""
     began = time.perf_counter()
-    compiled = jax.jit(rollout).lower(keys, actions, np.int32(1)).compile()
+    program = jax.jit(rollout).lower(*arguments, np.int32(1)).compile()
     took = time.perf_counter() - began
-    return lambda steps: compiled(keys, actions, np.int32(steps)), took
+    return lambda steps: program(*arguments, np.int32(steps)), took

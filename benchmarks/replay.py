@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.timing import describe, interleaved
+from benchmarks.timing import describe, interleaved, rate
 from maxent_jax import replay
 from maxent_jax.agents.base import Transition
 
@@ -140,17 +140,12 @@ def measure(flashbax: Any, runs: int, capacity: int, repetitions: int, steps: in
     steps = max(1, steps // runs)
     calls = {name: repeated(buffer, runs, steps) for name, buffer in buffers.items()}
     times = interleaved({name: call for name, (call, _) in calls.items()}, repetitions)
-    rate = lambda seconds: runs * steps / seconds  # noqa: E731
     return {
         "runs": runs,
         "capacity": capacity,
         "buffers": {
             name: {
-                "steps_per_second": {
-                    "median": rate(time["median"]),
-                    "min": rate(time["max"]),
-                    "max": rate(time["min"]),
-                },
+                "steps_per_second": rate(runs * steps, time),
                 "bytes": calls[name][1],
             }
             for name, time in times.items()

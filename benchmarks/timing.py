@@ -51,6 +51,11 @@ def interleaved(functions: Mapping[str, Callable[[], Any]], repetitions: int = 5
     }
 
 
+def rate(count: float, seconds: Mapping[str, float]) -> dict[str, float]:
+    """Things done per second, median, min and max, from the seconds that `count` of them took."""
+    return {"median": count / seconds["median"], "min": count / seconds["max"], "max": count / seconds["min"]}
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []

@@ -134,6 +134,11 @@ class Task(flax.struct.PyTreeNode, Env):
         """(action_size,) upper bounds of the action in the task's own units."""
         return jnp.ones(self.action_size)
 
+    def in_units(self, action: jax.Array) -> jax.Array:
+        """An action (action_size,) in [-1, 1] in the task's own units."""
+        low, high = self.action_low, self.action_high
+        return low + 0.5 * (action + 1.0) * (high - low)
+
     @property
     def backend(self) -> str:
         """The physics behind the task, as Brax asks it."""
@@ -175,7 +180,7 @@ class Task(flax.struct.PyTreeNode, Env):
           InvalidSetting: (a ValueError) the action has another shape, or, outside compiled code, is not finite.
         """
         world: World = state.pipeline_state  # pyright: ignore[reportAssignmentType] - Brax names its own type
-        action = self._check(action)
+        action = jnp.asarray(check_action(action, (self.action_size,)), jnp.float32)
         pending = jnp.concatenate([world.pending, action[None]])
         physics, action = world.physics, pending[0]
         if self.process_noise is not None:
@@ -197,12 +202,18 @@ class Task(flax.struct.PyTreeNode, Env):
             obs = jnp.append(obs, world.steps / jnp.asarray(self.horizon, jnp.float32))
         return world, obs
 
-    def _check(self, action: Any) -> jax.Array:
-        if jnp.shape(action) != (self.action_size,):
-            raise InvalidSetting(f"action of shape {jnp.shape(action)}: must have shape ({self.action_size},)")
-        if not isinstance(action, jax.core.Tracer) and not np.all(np.isfinite(action)):
-            raise InvalidSetting(f"action = {show(np.asarray(action).tolist())}: must be finite numbers")
-        return jnp.asarray(action, jnp.float32)
+
+def check_action(action: Any, shape: tuple[int, ...]) -> Any:
+    """The action as it is.
+
+    Raises:
+      InvalidSetting: (a ValueError) it has another shape or, outside compiled code, is not finite.
+    """
+    if jnp.shape(action) != shape:
+        raise InvalidSetting(f"action of shape {jnp.shape(action)}: must have shape {shape}")
+    if not isinstance(action, jax.core.Tracer) and not np.all(np.isfinite(action)):
+        raise InvalidSetting(f"action = {show(np.asarray(action).tolist())}: must be finite numbers")
+    return action
 
 
 def _present(key: Key | None) -> Key:

@@ -9,8 +9,8 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from envs.base import Task
-from envs.fields import InvalidSetting, show
+from envs.base import Task, check_action
+from envs.fields import InvalidSetting
 from envs.registry import make
 from envs.training import Training, for_training
 
@@ -127,9 +127,4 @@ def _key(generator: np.random.Generator) -> jax.Array:
 
 
 def _check(action: Any, space: Any) -> np.ndarray:
-    action = np.asarray(action, np.float32)
-    if action.shape != space.shape:
-        raise InvalidSetting(f"action of shape {action.shape}: must have shape {space.shape}")
-    if not np.all(np.isfinite(action)):
-        raise InvalidSetting(f"action = {show(action.tolist())}: must be finite numbers")
-    return action
+    return check_action(np.asarray(action, np.float32), space.shape)

@@ -153,9 +153,7 @@ class Hopper(Task):
         return mechanics.put(
             model,
             {
-                "opt.gravity": jnp.stack([jnp.zeros(()), jnp.zeros(()), -jnp.asarray(self.gravity, jnp.float32)]),
-                "body_mass": self.mass_scale * model.body_mass,
-                "body_inertia": self.mass_scale * model.body_inertia,
+                **mechanics.weights(model, self.gravity, self.mass_scale),
                 "dof_damping": model.dof_damping.at[3:].set(self.damping),
                 "geom_friction": model.geom_friction.at[jnp.array([FLOOR, FOOT]), 0].set(friction),  # the larger counts
             },

@@ -55,6 +55,15 @@ def put(model: mjx.Model, values: dict[str, Any]) -> mjx.Model:
     return model.tree_replace(values)  # pyright: ignore[reportReturnType] - MJX names the base class
 
 
+def weights(model: mjx.Model, gravity: Any, mass_scale: Any) -> dict[str, Any]:
+    """What `put` needs for another gravity (m/s^2, downwards) and for all masses and inertias times a number."""
+    return {
+        "opt.gravity": jnp.stack([jnp.zeros(()), jnp.zeros(()), -jnp.asarray(gravity, jnp.float32)]),
+        "body_mass": mass_scale * model.body_mass,
+        "body_inertia": mass_scale * model.body_inertia,
+    }
+
+
 def at(qpos: jax.Array, qvel: jax.Array) -> Motion:
     """The state with these positions (nq,) and velocities (nv,)."""
     qpos, qvel = jnp.asarray(qpos, jnp.float32), jnp.asarray(qvel, jnp.float32)

@@ -14,7 +14,7 @@ import numpy as np
 from envs.base import Key, Push, Task
 from envs.fields import InvalidSetting, setting, show
 from envs.integrators import runge_kutta
-from envs.rigid_body import forward_dynamics
+from envs.rigid_body import angles, forward_dynamics
 
 
 class QuadrotorState(flax.struct.PyTreeNode):
@@ -227,8 +227,7 @@ class Quadrotor(Task):
 
     def wrench(self, action: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The thrust along the body's z (N) and the torque (3,) about its axes (N m) of an action (4,) in [-1, 1]."""
-        low, high = self.action_low, self.action_high
-        command = low + 0.5 * (action + 1) * (high - low)
+        command = self.in_units(action)
         if self.dynamics == "simplified":
             return command[0], command[1:]
         squares = command**2
@@ -262,12 +261,3 @@ def rotate(attitude: jax.Array, vector: jax.Array) -> jax.Array:
     """A vector (3,) in body axes brought to world axes by a unit quaternion (4,)."""
     across = 2 * jnp.cross(attitude[1:], vector)
     return vector + attitude[0] * across + jnp.cross(attitude[1:], across)
-
-
-def angles(attitude: jax.Array) -> jax.Array:
-    """(3,) roll, pitch, yaw in rad, in the order Z-Y-X, of a unit quaternion (4,)."""
-    w, x, y, z = attitude
-    roll = jnp.arctan2(2 * (w * x + y * z), 1 - 2 * (x**2 + y**2))
-    pitch = jnp.arcsin(jnp.clip(2 * (w * y - z * x), -1.0, 1.0))
-    yaw = jnp.arctan2(2 * (w * z + x * y), 1 - 2 * (y**2 + z**2))
-    return jnp.stack([roll, pitch, yaw])

@@ -17,6 +17,7 @@ from envs import mechanics
 from envs.base import Key, Push, Task
 from envs.fields import setting
 from envs.mechanics import Motion
+from envs.rigid_body import angles
 
 SUBSTEPS = 3
 SAMPLES = 30
@@ -252,9 +253,7 @@ class Quadruped(Task):
         return mechanics.put(
             model,
             {
-                "opt.gravity": jnp.stack([jnp.zeros(()), jnp.zeros(()), -jnp.asarray(self.gravity, jnp.float32)]),
-                "body_mass": self.mass_scale * model.body_mass,
-                "body_inertia": self.mass_scale * model.body_inertia,
+                **mechanics.weights(model, self.gravity, self.mass_scale),
                 "geom_friction": model.geom_friction.at[:, 0].set(sliding.astype(jnp.float32)),
                 "actuator_gainprm": model.actuator_gainprm.at[:, 0].set(stiffness),
                 "actuator_biasprm": model.actuator_biasprm.at[:, 1].set(-stiffness).at[:, 2].set(-damping),
@@ -269,10 +268,7 @@ class Quadruped(Task):
 
     def fallen(self, motion: Motion) -> jax.Array:
         """Whether roll or pitch is beyond `steepest`."""
-        w, x, y, z = motion.qpos[3:7]
-        roll = jnp.arctan2(2 * (w * x + y * z), 1 - 2 * (x**2 + y**2))
-        pitch = jnp.arcsin(jnp.clip(2 * (w * y - z * x), -1, 1))
-        return (jnp.abs(roll) > self.steepest) | (jnp.abs(pitch) > self.steepest)
+        return jnp.any(jnp.abs(angles(motion.qpos[3:7])[:2]) > self.steepest)
 
     def _rates(self, motion: Motion) -> jax.Array:
         return jnp.clip(0.1 * motion.qvel[3:5], -1, 1)

@@ -1,11 +1,12 @@
-"""The acceleration of a single rigid body, asked of MJX; the joints that leave it free to move are the caller's."""
+"""A single rigid body: its acceleration, asked of MJX on joints that are the caller's; its angles."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
-import mujoco
 from mujoco import mjx
+
+from envs import mechanics
 
 # Everything that a body without contacts can do without is off, so that the compiled program is small; the sparse
 # factorisation of the small mass matrix is plain arithmetic, where the dense one would call LAPACK or cuSOLVER.
@@ -22,14 +23,6 @@ SCENE = """
   </worldbody>
 </mujoco>
 """
-
-
-@functools.cache
-def load(joints: str) -> tuple[mjx.Model, mjx.Data]:
-    """The MJX model of a body on these joints (MJCF), and its data at rest."""
-    with jax.ensure_compile_time_eval():  # the first caller may be inside a trace, the cache outlives it
-        model = mujoco.MjModel.from_xml_string(SCENE.format(joints=joints))  # pyright: ignore[reportAttributeAccessIssue] - a C type
-        return mjx.put_model(model, impl="jax"), mjx.make_data(model, impl="jax")
 
 
 @functools.partial(jax.jit, static_argnames="joints")  # traced once for all stages
@@ -52,9 +45,19 @@ def forward_dynamics(
     Returns:
       (n,) acceleration in that frame at rest, m/s^2, rad/s^2 (no rotating axes: no centrifugal terms).
     """
-    model, data = load(joints)
+    model = mechanics.load(SCENE.format(joints=joints))
+    data = mjx.make_data(model)
     model = model.replace(
         body_mass=jnp.stack([jnp.zeros(()), jnp.asarray(mass, jnp.float32)]),
         body_inertia=jnp.stack([jnp.zeros(3), inertia.astype(jnp.float32)]),
     )
     return mjx.forward(model, data.replace(qvel=velocity, qfrc_applied=force)).qacc
+
+
+def angles(attitude: jax.Array) -> jax.Array:
+    """(3,) roll, pitch, yaw in rad, in the order Z-Y-X, of a unit quaternion (4,)."""
+    w, x, y, z = attitude
+    roll = jnp.arctan2(2 * (w * x + y * z), 1 - 2 * (x**2 + y**2))
+    pitch = jnp.arcsin(jnp.clip(2 * (w * y - z * x), -1.0, 1.0))
+    yaw = jnp.arctan2(2 * (w * z + x * y), 1 - 2 * (y**2 + z**2))
+    return jnp.stack([roll, pitch, yaw])

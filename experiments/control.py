@@ -32,7 +32,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> list[Res
     plots.curves(
         results,
         path / "figures" / "curves.png",
-        lines={name: row["mean"] for name, row in known.items()},
+        lines=yardsticks.lines(task),
         caption=f"Preset {preset}: {budget(results)} {limits(preset, task)}",
     )
     rows = table(results, known)

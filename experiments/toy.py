@@ -98,7 +98,7 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     rows = outcome(results)
     (path / "figures").mkdir()
     record(path / "outcome.json", preset, results, rows)
-    draw(results, path / "figures" / "toy.png", preset)
+    draw(results, rows, path / "figures" / "toy.png", preset)
     plots.curves(results, path / "figures" / "curves.png", caption=budget(results))
     if console is not None:
         columns = ("agent", "seeds at +1", "seeds at -1", "mean return", "sampled", "switched")
@@ -134,23 +134,26 @@ def outcome(results: list[Result]) -> list[dict[str, Any]]:
     return rows
 
 
-def draw(results: list[Result], path: Path, preset: str) -> None:
+def draw(results: list[Result], rows: list[dict[str, Any]], path: Path, preset: str) -> None:
     """Exact values, learned landscapes with the policy's density, and learning curves.
 
     Args:
       results: SAC (first configuration: alpha 1), SAC-AdaEnt, PPO.
+      rows: their outcome.
       path: the PNG to write.
       preset: for the caption.
     """
     sac, adaent, _ = results
     agent = sac.agents[0]
     values = exact(envs.make("toy"), float(agent.alpha), float(agent.gamma))  # pyright: ignore
+    switched = {row["agent"]: row["switched_by_state"] for row in rows}[plots.label(adaent, 0)]
     drawn, axes = plots.figure(3, 3, width=4.4, height=3.0)
     for row, (state, name) in zip(axes, STATES.items(), strict=False):
         _draw_exact(row[0], values, state)
         row[0].set_title(f"{name}: exact, alpha {float(agent.alpha):g}", fontsize=9)  # pyright: ignore
         _draw_learned(row[1], sac, state, f"{name}: SAC, alpha {float(agent.alpha):g}, seed 0")  # pyright: ignore
-        _draw_learned(row[2], adaent, state, f"{name}: SAC-AdaEnt, seed 0")
+        shares = f"switched in {switched[name][0]:.0%} of draws; all seeds: {np.mean(switched[name]):.0%}"
+        _draw_learned(row[2], adaent, state, f"{name}: SAC-AdaEnt, seed 0\n{shares}")
     for ax in axes[1, :]:
         ax.set_xlabel("action")
     plots.draw_curves(axes[2, 0], results)
@@ -182,9 +185,6 @@ def _draw_learned(ax: Axes, result: Result, state: int, title: str) -> None:
     agent, learned = result.agents[0], result.agent_state(0)
     obs = jnp.eye(6)[state]
     plots.draw_slice(ax, rollout.action_slice(agent, learned, obs, 0))
-    shares = switched_shares(result, state)
-    if shares is not None:
-        title += f"\nswitched in {shares[0]:.0%} of draws; all seeds: {np.mean(shares):.0%}"
     ax.set_title(title, fontsize=9)
 
 

@@ -163,9 +163,8 @@ def _check_names(
                 raise InvalidSetting(f"{name} = {value!r}: takes no value")
         elif value is None:
             raise InvalidSetting(f"{name} has no value; must be {(options | members)[name].allowed}")
-        elif (
-            value[:1] == "-" and value[1:2].isalpha() and (options | members)[name].type is str
-        ):  # tyro reads an option
+        elif value[:1] == "-" and value[1:2].isalpha() and (options | members)[name].type is str:
+            # tyro would take it for an option
             raise InvalidSetting(f"{name} = {value!r}: must be {(options | members)[name].allowed} without a leading -")
 
 

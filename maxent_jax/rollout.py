@@ -100,9 +100,11 @@ def switched_share(agent: Agent, agent_state: Any, obs: Any, draws: int = 200) -
     Returns:
       The share; None for an agent that does not compare.
     """
-    found = similarity(agent, agent_state, jnp.broadcast_to(jnp.asarray(obs), (draws, len(obs))))
     threshold = getattr(agent, "threshold", None)
-    return None if found is None or threshold is None else float(np.mean(found < float(threshold)))
+    if threshold is None:
+        return None
+    found = similarity(agent, agent_state, jnp.broadcast_to(jnp.asarray(obs), (draws, len(obs))))
+    return None if found is None else float(np.mean(found < float(threshold)))
 
 
 @jax.jit

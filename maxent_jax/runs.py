@@ -202,7 +202,9 @@ class Result:
         configuration = self.check_run(run).configuration
         program = self.config["runs"][run]["program"]
         members = [entry["run"] for entry in self.config["runs"] if entry["program"] == program]
-        states = self._program_states(program, configuration, len(members))
+        if program not in self._restored:
+            self._restored[program] = self._program_states(program, configuration, len(members))
+        states = self._restored[program]
         return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[members.index(run)]), states)
 
     def check_run(self, run: int) -> RunInfo:
@@ -214,6 +216,11 @@ class Result:
         if run not in range(len(self.runs)):
             raise InvalidSetting(f"run = {run}: must be one of 0 to {len(self.runs) - 1}")
         return self.runs[run]
+
+    @functools.cached_property
+    def _restored(self) -> dict[int, Any]:
+        """The states that were read already, by program: figures ask for one run after the other."""
+        return {}
 
     def _program_states(self, program: int, configuration: int, size: int) -> Any:
         path = (self.path / "checkpoints" / f"program_{program}").absolute()
@@ -286,9 +293,8 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
         metrics = {name: np.full((len(runs), chunks), np.nan) for name in COLUMNS}
         for row, own in enumerate(of_run):
             for name in COLUMNS:
-                found = [
-                    line[name] if name in COUNTS else line.get(name) for line in own
-                ]  # an older one may lack others
+                # an older directory may lack columns, but nothing else does without these counts
+                found = [line[name] if name in COUNTS else line.get(name) for line in own]
                 metrics[name][row, : len(own)] = [math.nan if value is None else value for value in found]
         env = envs.as_task(env) if env is not None else None
         grids = [entry["grid"] for entry in config["configurations"]]

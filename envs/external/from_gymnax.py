@@ -64,12 +64,10 @@ class Gymnax(External):
 
     def advance(self, physics: GymnaxState, action: jax.Array) -> tuple[GymnaxState, jax.Array, jax.Array]:
         """One step without gymnax's time limit and auto-reset."""
-        low, high = self._bounds
-        scaled = low + 0.5 * (action + 1.0) * (high - low)
         shape = self.inner.action_space(self.params).shape
         key, step_key = jax.random.split(physics.key)
         obs, state, reward, terminated, _ = self.inner.step_env(
-            step_key, physics.state, scaled.reshape(shape), self.params
+            step_key, physics.state, self.in_units(action).reshape(shape), self.params
         )
         after = like(physics, GymnaxState(obs, state, key))
         return after, jnp.asarray(reward, jnp.float32).reshape(()), jnp.asarray(terminated, bool)

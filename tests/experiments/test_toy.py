@@ -76,5 +76,5 @@ def test_outcome_says_where_every_seed_switches():
 
 def test_figure(tmp_path):
     results = [untrained.result(agent, grid={"alpha": 1.0}) for agent in ("sac", "sac_adaent", "ppo")]
-    toy.draw(results, tmp_path / "toy.png", "quick")
+    toy.draw(results, toy.outcome(results), tmp_path / "toy.png", "quick")
     assert (tmp_path / "toy.png").read_bytes()[:4] == b"\x89PNG"
