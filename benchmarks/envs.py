@@ -29,7 +29,7 @@ import envs
 from benchmarks.peers import ACTIONS, Run, brax_hopper, c_mujoco, compiled, gymnax_acrobot
 from benchmarks.timing import describe, interleaved, rate
 from benchmarks.vehicle_reference import START, midpoint_step
-from envs import fields
+from envs import fields, hopper, quadruped
 from envs.training import Training
 from envs.vehicle import Vehicle
 
@@ -136,9 +136,12 @@ def groups() -> dict[str, dict[str, Callable[[int], tuple[Run, float | None]]]]:
     euler = found.pop("hopper, euler")
     found["hopper"] |= euler | {
         "hopper: Brax's": brax_hopper,
-        "hopper: C MuJoCo, 2 threads": functools.partial(c_mujoco, envs.make("hopper")),
+        "hopper: C MuJoCo, 2 threads": functools.partial(c_mujoco, envs.make("hopper"), hopper.SUBSTEPS, 0.0, 200.0),
     }
-    found["quadruped"]["quadruped: C MuJoCo, 2 threads"] = functools.partial(c_mujoco, envs.make("quadruped"))
+    servos = np.deg2rad(quadruped.START), float(np.deg2rad(11.0))
+    found["quadruped"]["quadruped: C MuJoCo, 2 threads"] = functools.partial(
+        c_mujoco, envs.make("quadruped"), quadruped.SUBSTEPS, *servos
+    )
     if importlib.util.find_spec("gymnax") is not None:
         found["acrobot"]["acrobot: gymnax's"] = gymnax_acrobot
     return found

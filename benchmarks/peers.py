@@ -57,26 +57,36 @@ def gymnax_acrobot(parallel: int) -> tuple[Run, float]:
     return compiled(rollout, jax.random.key(0), actions)
 
 
-def c_mujoco(task: Any, parallel: int, threads: int = 2) -> tuple[Run, None]:
-    """The physics of one of our tasks in C, by MuJoCo's own threaded rollout; no observation, reward or reset."""
+def c_mujoco(task: Any, substeps: int, centre: Any, reach: float, parallel: int, threads: int = 2) -> tuple[Run, None]:
+    """The physics of one of our tasks in C, by MuJoCo's own threaded rollout; no observation, reward or reset.
+
+    Args:
+      task: a task with an `mjcf`.
+      substeps: steps of the scene per control step.
+      centre: about what the control is drawn, in the actuators' units.
+      reach: how far from there, likewise.
+      parallel: environments.
+      threads: of the rollout.
+
+    Returns:
+      A run; nothing is compiled.
+    """
     bindings: Any = mujoco
     model = bindings.MjModel.from_xml_string(task.mjcf)
     datas = [bindings.MjData(model) for _ in range(threads)]
-    qpos = np.asarray(task.qpos(task.start(jax.random.key(0))))
-    datas[0].qpos[:] = qpos
+    datas[0].qpos[:] = np.asarray(task.qpos(task.start(jax.random.key(0))))
     kind = bindings.mjtState.mjSTATE_FULLPHYSICS
     start = np.zeros(bindings.mj_stateSize(model, kind))
     bindings.mj_getState(model, datas[0], start, kind)
-    low, high = model.actuator_ctrlrange.T
-    rng = np.random.default_rng(0)
-    control = rng.uniform(low, high, (parallel, ACTIONS, model.nu)).repeat(task.substeps, axis=1)
+    states = np.tile(start, (parallel, 1))
+    drawn = centre + reach * np.random.default_rng(0).uniform(-1, 1, (parallel, ACTIONS, model.nu))
+    control = drawn.repeat(substeps, axis=1)
+    pool = bindings.rollout.Rollout(nthread=threads)
 
     def run(steps: int) -> None:
-        with bindings.rollout.Rollout(nthread=threads) as pool:
-            states = np.tile(start, (parallel, 1))
-            blocks, rest = divmod(steps, ACTIONS)
-            for block in [ACTIONS] * blocks + [rest] * (rest > 0):
-                pool.rollout(model, datas, states, control[:, : block * task.substeps])
+        blocks, rest = divmod(steps, ACTIONS)
+        for block in [ACTIONS] * blocks + [rest] * (rest > 0):
+            pool.rollout(model, datas, states, control[:, : block * substeps])
 
     return run, None
 
