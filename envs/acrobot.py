@@ -1,5 +1,7 @@
 """Two links that hang from each other, to be held upright by a motor in the elbow."""
 
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 
 from envs.base import Key, Push, Task
 from envs.fields import setting
-from envs.integrators import runge_kutta, wrap
+from envs.integrators import RUNGE_KUTTA_SWING, check_stable, runge_kutta, wrap
 
 
 class AcrobotState(flax.struct.PyTreeNode):
@@ -55,6 +57,23 @@ class Acrobot(Task):
     start_noise: float = setting(0.1, "the other angle and both speeds start uniformly within this, rad, rad/s", low=0)
     angle_weight: float = setting(1.0, "reward: weight of the squared angles, 1/rad^2")
     speed_weight: float = setting(0.1, "reward: weight of the squared speeds, s^2/rad^2")
+
+    def validate(self) -> None:
+        """Hanging, it must be able to swing."""
+        seconds = np.divide(self.step_seconds, self.substeps)
+        check_stable("step_seconds", self.step_seconds, self.swing_frequency, seconds, RUNGE_KUTTA_SWING)
+
+    @property
+    def swing_frequency(self) -> np.ndarray:
+        """Of the faster of the two small oscillations while both links hang, rad/s."""
+        arm, forearm, upper = (np.asarray(part, np.float64) for part in self._inertias)
+        whole, coupled = upper + forearm + 2 * arm, forearm + arm
+        weight_1, weight_2 = (np.asarray(part, np.float64) for part in self._weights)
+        # inertia @ acceleration = -weight @ angles: the squares are the eigenvalues of inertia^-1 @ weight
+        determinant = whole * forearm - coupled**2
+        product = weight_1 * weight_2 / determinant
+        half_sum = 0.5 * (forearm * weight_1 + (whole + forearm - 2 * coupled) * weight_2) / determinant
+        return np.sqrt(half_sum + np.sqrt(np.maximum(half_sum**2 - product, 0.0)))
 
     @property
     def observes(self) -> tuple[str, ...]:
@@ -135,14 +154,12 @@ class Acrobot(Task):
     def slope(self, motion: jax.Array, torque: jax.Array) -> jax.Array:
         """The time derivative (4,) of angles and speeds (4,): mass matrix times acceleration equals the torques."""
         first, second, speed_1, speed_2 = motion
-        arm = self.mass_2 * self.length_1 * self.centre_2
-        forearm = self.inertia_2 + self.mass_2 * self.centre_2**2
+        arm, forearm, upper = self._inertias
         coupled = forearm + arm * jnp.cos(second)
-        upper = self.inertia_1 + self.mass_1 * self.centre_1**2 + self.mass_2 * self.length_1**2
         whole = upper + forearm + 2 * arm * jnp.cos(second)
 
-        weight_2 = self.gravity * self.mass_2 * self.centre_2 * jnp.cos(first + second)
-        weight_1 = self.gravity * (self.mass_1 * self.centre_1 + self.mass_2 * self.length_1) * jnp.cos(first)
+        weight_1, weight_2 = self._weights
+        weight_1, weight_2 = weight_1 * jnp.cos(first), weight_2 * jnp.cos(first + second)
         swing = arm * jnp.sin(second)
         shoulder = swing * (2 * speed_1 + speed_2) * speed_2 - weight_1 - weight_2
         elbow = torque - swing * speed_1**2 - weight_2
@@ -151,3 +168,16 @@ class Acrobot(Task):
         acceleration_1 = (forearm * shoulder - coupled * elbow) / determinant
         acceleration_2 = (whole * elbow - coupled * shoulder) / determinant
         return jnp.stack([speed_1, speed_2, acceleration_1, acceleration_2])
+
+    @property
+    def _inertias(self) -> tuple[Any, Any, Any]:
+        """What couples the links at right angles, link 2 about the elbow, link 1 with link 2's mass at its end."""
+        arm = self.mass_2 * self.length_1 * self.centre_2
+        forearm = self.inertia_2 + self.mass_2 * self.centre_2**2
+        return arm, forearm, self.inertia_1 + self.mass_1 * self.centre_1**2 + self.mass_2 * self.length_1**2
+
+    @property
+    def _weights(self) -> tuple[Any, Any]:
+        """The largest torques of gravity: on the shoulder without link 2's turning, and on the elbow (N m)."""
+        first = self.mass_1 * self.centre_1 + self.mass_2 * self.length_1
+        return self.gravity * first, self.gravity * self.mass_2 * self.centre_2

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from envs import mechanics
 from envs.base import Key, Push, Task
 from envs.fields import setting
+from envs.integrators import RUNGE_KUTTA_DECAY, check_stable
 from envs.mechanics import Motion
 
 SUBSTEPS = 4
@@ -21,7 +22,7 @@ SCENE = """
   <option timestep="0.002" integrator="{integrator}" iterations="{iterations}" ls_iterations="{line_search}"
     jacobian="sparse"/>
   <default>
-    <joint armature="1" damping="1"/>
+    <joint armature="{armature}" damping="1"/>
     <geom type="capsule" contype="0" conaffinity="0" margin="0.001" solimp="0.8 0.8 0.01" friction="0.9"
       rgba="0.8 0.5 0.3 1"/>
   </default>
@@ -61,6 +62,8 @@ SCENE = """
 </mujoco>
 """
 FLOOR, FOOT = 0, 4  # geoms, in the order of the scene
+ARMATURE = 1.0
+"""Inertia that every joint has of its own, kg m^2: what is damped is at least as heavy."""
 INTEGRATORS = {"rk4": "RK4", "euler": "Euler"}
 
 
@@ -91,6 +94,11 @@ class Hopper(Task):
     steepest: float = setting(0.2, "the episode ends at this angle from upright, rad", above=0)
     start_noise: float = setting(5e-3, "every position and velocity starts this far at most from standing still", low=0)
 
+    def validate(self) -> None:
+        """Joints that are damped must come to rest."""
+        if self.integrator == "rk4":  # Euler's rule treats damping implicitly
+            check_stable("damping", self.damping, self.damping / ARMATURE, SECONDS, RUNGE_KUTTA_DECAY)
+
     @property
     def observes(self) -> tuple[str, ...]:
         """Pose without the position along the floor, and motion."""
@@ -118,7 +126,7 @@ class Hopper(Task):
     @property
     def mjcf(self) -> str:
         """The scene. Four iterations as Brax's; what that and six line searches cost is in the tests: nothing."""
-        return SCENE.format(integrator=INTEGRATORS[self.integrator], iterations=4, line_search=6)
+        return SCENE.format(integrator=INTEGRATORS[self.integrator], iterations=4, line_search=6, armature=ARMATURE)
 
     def qpos(self, physics: Motion) -> jax.Array:
         """The joint positions in the scene, (6,)."""

@@ -1,12 +1,43 @@
-"""Rules that integrate equations of motion."""
+"""Rules that integrate equations of motion, and how long their steps may be."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from envs.fields import InvalidSetting, show
 
 Slope = Callable[[jax.Array], jax.Array]
 Scheme = Callable[[Slope, jax.Array, jax.Array], jax.Array]
+
+# Longest stable step times the rate of a motion that decays (1/s) or the angular frequency of one that swings (rad/s).
+RUNGE_KUTTA_DECAY = 2.785
+RUNGE_KUTTA_SWING = 8**0.5
+MIDPOINT_DECAY = 2.0
+SEMI_IMPLICIT_SWING = 2.0
+
+
+def check_stable(field: str, value: Any, rate: Any, seconds: Any, limit: float) -> None:
+    """Refuse steps that are so long that a motion which should decay, or swing on, grows without bound.
+
+    Args:
+      field: the field to name.
+      value: its value.
+      rate: of the task's fastest motion, 1/s; an array where fields come stacked.
+      seconds: the length of a step, likewise.
+      limit: what rate times seconds must not be above.
+
+    Raises:
+      InvalidSetting: it is above.
+    """
+    product = np.multiply(rate, seconds)
+    if np.any(product > limit):
+        raise InvalidSetting(
+            f"env.{field} = {show(value)}: makes steps of {show(seconds)} s unstable; they must be <= {limit:.4g} / "
+            f"(the rate of the fastest motion, {show(rate)} 1/s)"
+        )
 
 
 def runge_kutta(slope: Slope, motion: jax.Array, seconds: jax.Array, unroll: bool = False) -> jax.Array:

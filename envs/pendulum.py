@@ -3,9 +3,11 @@
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from envs.base import Key, Push, Task
 from envs.fields import setting
+from envs.integrators import SEMI_IMPLICIT_SWING, check_stable
 
 
 class PendulumState(flax.struct.PyTreeNode):
@@ -31,6 +33,11 @@ class Pendulum(Task):
     max_torque: float = setting(2.0, "torque at action 1, N m", above=0)
     max_speed: float = setting(8.0, "bound of the angular velocity, rad/s", above=0)
     step_seconds: float = setting(0.05, "control step, s", above=0)
+
+    def validate(self) -> None:
+        """Hanging, it must be able to swing."""
+        frequency = np.sqrt(1.5 * np.divide(self.gravity, self.length))
+        check_stable("step_seconds", self.step_seconds, frequency, self.step_seconds, SEMI_IMPLICIT_SWING)
 
     @property
     def observes(self) -> tuple[str, ...]:

@@ -16,10 +16,14 @@ import numpy as np
 from envs import mechanics
 from envs.base import Key, Push, Task
 from envs.fields import setting
+from envs.integrators import SEMI_IMPLICIT_SWING, check_stable
 from envs.mechanics import Motion
 from envs.rigid_body import angles
 
 SUBSTEPS = 3
+SECONDS = 1 / 240
+ARMATURE = 1e-4
+"""Inertia that every joint has of its own, kg m^2: what a servo turns is at least as heavy."""
 SAMPLES = 30
 START = np.tile(np.array([50, 0], np.float32), 4)
 JOINTS = (
@@ -56,7 +60,7 @@ SCENE = """
     <numeric name="max_contact_points" data="8"/>
   </custom>
   <default>
-    <joint axis="0 1 0" armature="0.0001"/>
+    <joint axis="0 1 0" armature="{armature}"/>
     <geom contype="0" conaffinity="0" rgba="0.3 0.3 0.35 1"/>
     <position kp="3" kv="0.125"/>
     <default class="limb">
@@ -148,6 +152,12 @@ class Quadruped(Task):
     rate_weight: float = setting(0.1, "reward: weight of the squared observed rates in the penalty")
     contact_weight: float = setting(0.01, "reward: weight of the running count of contacts in the penalty")
     steepest: float = setting(1.3, "the episode ends at this roll or pitch, rad", above=0)
+
+    def validate(self) -> None:
+        """Servos must find their targets; their damping, which is treated implicitly, helps."""
+        undamped = np.maximum(1 - 2 / np.multiply(self.servo_rate, SECONDS), 0)
+        frequency = np.sqrt(np.multiply(self.servo_stiffness, undamped) / ARMATURE)
+        check_stable("servo_stiffness", self.servo_stiffness, frequency, SECONDS, SEMI_IMPLICIT_SWING)
 
     @property
     def observes(self) -> tuple[str, ...]:
@@ -289,7 +299,7 @@ def scene() -> str:
         places = {"x": x, "y": side * 0.05, "inward": -side * 0.015, "limit": limit}
         legs += LEG.format(name=name, upper=f"{upper} {word}", lower=f"{lower} {word}", **places)
     servos = "".join(f'\n    <position joint="{joint}"/>' for joint in JOINTS)
-    return SCENE.format(timestep=1 / 240, legs=legs, servos=servos)
+    return SCENE.format(timestep=SECONDS, armature=ARMATURE, legs=legs, servos=servos)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from scipy.interpolate import CubicSpline
 
 from envs.base import Key, Push, Task
 from envs.fields import setting
-from envs.integrators import Scheme, Slope, runge_kutta, wrap
+from envs.integrators import MIDPOINT_DECAY, RUNGE_KUTTA_DECAY, Scheme, Slope, check_stable, runge_kutta, wrap
 from envs.rigid_body import forward_dynamics
 
 # Below this forward speed (m/s) the slip angles are those at this speed: they divide by it.
@@ -83,6 +83,27 @@ class Vehicle(Task):
     look_ahead: float = setting(2.9, "distance from the centre of mass to the front point that is observed, m")
     path_weight: float = setting(0.3, "reward: weight of |x^2 + y^2 - path_radius^2|, 1/m^2")
     distance_weight: float = setting(1.0, "reward: weight of the distance to the target, 1/m")
+
+    def validate(self) -> None:
+        """Straight ahead at the highest speed, where the tyres' forces decay most slowly, sliding must decay."""
+        scheme, substeps = self.integration
+        seconds = np.divide(self.step_seconds, substeps)
+        longest = 2 * MIDPOINT_DECAY if scheme is split_midpoint else RUNGE_KUTTA_DECAY
+        check_stable("step_seconds", self.step_seconds, self.slide_rate, seconds, longest)
+
+    @property
+    def slide_rate(self) -> np.ndarray:
+        """Mean of the two rates at which slip and yaw decay straight ahead at `max_speed`, 1/s: one is as fast."""
+        front, rear = (self.grip * np.asarray(stiffness) for stiffness in (self.stiffness_front, self.stiffness_rear))
+        ahead = np.multiply(self.front_share, self.wheelbase)
+        behind = self.wheelbase - ahead
+        slip, turn = (front + rear) / self.mass, (front * ahead**2 + rear * behind**2) / self.yaw_inertia
+        return 0.5 * (slip + turn) / self.max_speed
+
+    @property
+    def grip(self) -> float:
+        """What the stiffness of the tyres is multiplied by."""
+        return 1000.0 if self.tyres == "road" else 1.0
 
     @property
     def observes(self) -> tuple[str, ...]:
@@ -212,11 +233,10 @@ class Vehicle(Task):
         forward, leftward, yaw_rate = velocity
         ahead = self.front_share * self.wheelbase
         behind = self.wheelbase - ahead
-        grip = 1000.0 if self.tyres == "road" else 1.0
 
         divisor = jnp.where(jnp.abs(forward) < SLOWEST, jnp.where(forward < 0, -SLOWEST, SLOWEST), forward)
-        front = -grip * self.stiffness_front * jnp.arctan((leftward + ahead * yaw_rate) / divisor - steering)
-        rear = -grip * self.stiffness_rear * jnp.arctan((leftward - behind * yaw_rate) / divisor)
+        front = -self.grip * self.stiffness_front * jnp.arctan((leftward + ahead * yaw_rate) / divisor - steering)
+        rear = -self.grip * self.stiffness_rear * jnp.arctan((leftward - behind * yaw_rate) / divisor)
         drag = self.aero_drag * forward**2 + self.rolling_drag * forward
         force = jnp.stack(
             [
