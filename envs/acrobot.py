@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.base import Key, Push, Task
 from envs.fields import setting
-from envs.integrators import RUNGE_KUTTA_SWING, check_stable, runge_kutta, wrap
+from envs.integrators import RUNGE_KUTTA_SWING, Motion, check_stable, runge_kutta, wrap
 
 
 class AcrobotState(flax.struct.PyTreeNode):
@@ -139,7 +139,9 @@ class Acrobot(Task):
         torque = self.max_torque * action[0]
         seconds = jnp.asarray(self.step_seconds / self.substeps, jnp.float32)
         move = lambda _, motion: runge_kutta(lambda m: self.slope(m, torque), motion, seconds, unroll=True)  # noqa: E731
-        motion = jax.lax.fori_loop(0, self.substeps, move, jnp.concatenate([physics.angles, physics.speeds]))
+        # Four scalars and not a vector: thousands of arms are then four arrays whose neighbours in memory are computed
+        # together.
+        motion = jnp.stack(jax.lax.fori_loop(0, self.substeps, move, (*physics.angles, *physics.speeds)))
         bound = jnp.stack([self.max_speed_1, self.max_speed_2])
         after = AcrobotState(angles=wrap(motion[:2]), speeds=jnp.clip(motion[2:], -bound, bound))
         upright = wrap(after.angles - jnp.array([np.pi / 2, 0.0], jnp.float32))
@@ -151,8 +153,8 @@ class Acrobot(Task):
         cosines, sines = jnp.cos(physics.angles), jnp.sin(physics.angles)
         return jnp.concatenate([jnp.stack([cosines, sines], axis=1).ravel(), physics.speeds])
 
-    def slope(self, motion: jax.Array, torque: jax.Array) -> jax.Array:
-        """The time derivative (4,) of angles and speeds (4,): mass matrix times acceleration equals the torques."""
+    def slope(self, motion: Motion, torque: jax.Array) -> Motion:
+        """The time derivatives of two angles and two speeds: mass matrix times acceleration equals the torques."""
         first, second, speed_1, speed_2 = motion
         arm, forearm, upper = self._inertias
         coupled = forearm + arm * jnp.cos(second)
@@ -167,7 +169,7 @@ class Acrobot(Task):
         determinant = whole * forearm - coupled**2
         acceleration_1 = (forearm * shoulder - coupled * elbow) / determinant
         acceleration_2 = (whole * elbow - coupled * shoulder) / determinant
-        return jnp.stack([speed_1, speed_2, acceleration_1, acceleration_2])
+        return speed_1, speed_2, acceleration_1, acceleration_2
 
     @property
     def _inertias(self) -> tuple[Any, Any, Any]:

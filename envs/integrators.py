@@ -9,8 +9,10 @@ import numpy as np
 
 from envs.fields import InvalidSetting, show
 
-Slope = Callable[[jax.Array], jax.Array]
-Scheme = Callable[[Slope, jax.Array, jax.Array], jax.Array]
+Motion = Any
+"""Numbers that change in time: an array, or a tree of arrays."""
+Slope = Callable[[Motion], Motion]
+Scheme = Callable[[Slope, Motion, jax.Array], Motion]
 
 # Longest stable step times the rate of a motion that decays (1/s) or the angular frequency of one that swings (rad/s).
 RUNGE_KUTTA_DECAY = 2.785
@@ -40,28 +42,32 @@ def check_stable(field: str, value: Any, rate: Any, seconds: Any, limit: float) 
         )
 
 
-def runge_kutta(slope: Slope, motion: jax.Array, seconds: jax.Array, unroll: bool = False) -> jax.Array:
+def runge_kutta(slope: Slope, motion: Motion, seconds: jax.Array, unroll: bool = False) -> Motion:
     """One step of the classical fourth-order rule.
 
     Args:
-      slope: the time derivative of a motion, as long as it.
-      motion: (n,) where the step begins.
+      slope: the time derivative of a motion, shaped as it.
+      motion: where the step begins.
       seconds: the length of the step.
       unroll: write the four stages out, for cheap slopes (1024 acrobots: a fifth faster). Without, they are a loop:
         each place that asks MJX adds about a second of compilation.
 
     Returns:
-      (n,) where the step ends.
+      Where the step ends.
     """
 
-    def stage(carry: tuple[jax.Array, jax.Array], row: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
+    def along(start: Motion, share: jax.Array, last: Motion) -> Motion:
+        return jax.tree.map(lambda x, rate: x + share * rate, start, last)
+
+    def stage(carry: tuple[Motion, Motion], row: jax.Array) -> tuple[tuple[Motion, Motion], None]:
         end, last = carry
         ahead, weight = row * seconds
-        last = slope(motion + ahead * last)
-        return (end + weight * last, last), None
+        last = slope(along(motion, ahead, last))
+        return (along(end, weight, last), last), None
 
     rows = jnp.array([[0, 1 / 6], [1 / 2, 1 / 3], [1 / 2, 1 / 3], [1, 1 / 6]], jnp.float32)
-    return jax.lax.scan(stage, (motion, jnp.zeros_like(motion)), rows, unroll=len(rows) if unroll else 1)[0][0]
+    still = jax.tree.map(jnp.zeros_like, motion)
+    return jax.lax.scan(stage, (motion, still), rows, unroll=len(rows) if unroll else 1)[0][0]
 
 
 def wrap(angle: jax.Array) -> jax.Array:
