@@ -118,7 +118,8 @@ def _entropy(agent: Agent, agent_state: Any, obs: jax.Array, key: jax.Array) -> 
 def _similarity(agent: Agent, agent_state: Any, obs: jax.Array, key: jax.Array) -> jax.Array | None:
     repeated = jnp.broadcast_to(obs[:, None], (len(obs), getattr(agent, "n_samples", SAMPLES), obs.shape[-1]))
     q = agent.q_landscapes(agent_state, repeated, agent.act(agent_state, repeated, key))
-    return landscape.similarity(q["soft"], q["plain"]) if {"soft", "plain"} <= set(q) else None
+    metric = landscape.METRICS[getattr(agent, "metric", "cosine")]
+    return metric(q["soft"], q["plain"]) if {"soft", "plain"} <= set(q) else None
 
 
 @dataclasses.dataclass(frozen=True)

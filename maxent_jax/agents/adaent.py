@@ -20,14 +20,17 @@ class SACAdaEnt(SAC):
     """SAC with adaptive entropy.
 
     Per state of the batch, `n_samples` actions are drawn from the policy and the soft and the plain landscape (each the
-    smaller of its twins) are compared over them. Where their similarity is below `threshold` the actor's loss takes the
-    plain value. The entropy term of that loss stays in both cases.
+    smaller of its twins) are compared over them by `metric`. Where their similarity is below `threshold` the actor's
+    loss takes the plain value. The entropy term of that loss stays in both cases.
 
     References:
       "When Maximum Entropy Misleads Policy Optimization", ICML 2025, https://arxiv.org/abs/2506.05615
     """
 
-    threshold: float = setting(0.9, "switch where the similarity is below this; <= 0 never, > 1 always", low=-1, high=2)
+    metric: str = setting("cosine", "measure of similarity, see maxent_jax.landscape", choices=tuple(landscape.METRICS))
+    threshold: float = setting(
+        0.9, "switch where the similarity is below this, in the metric's units; -1 never, > 1 always", low=-1, high=2
+    )
     n_samples: int = setting(100, "actions per state in the comparison", low=2, static=True)
 
     def init(self, key: jax.Array, spec: EnvSpec) -> AdaEntState:
@@ -67,7 +70,7 @@ class SACAdaEnt(SAC):
         repeated = jnp.broadcast_to(obs[:, None], (len(obs), self.n_samples, obs.shape[-1]))
         actions = self.act(state, repeated, key)
         q = self.q_landscapes(state, repeated, actions)
-        return jax.lax.stop_gradient(landscape.similarity(q["soft"], q["plain"]))
+        return jax.lax.stop_gradient(landscape.METRICS[self.metric](q["soft"], q["plain"]))
 
     def q_landscapes(self, state: AdaEntState, obs: jax.Array, action: jax.Array) -> dict[str, jax.Array]:
         """The smaller of the soft twins, and of the plain ones."""

@@ -95,7 +95,8 @@ def test_what_is_refused_grows_and_what_is_not_comes_to_rest(task):
 def acrobot_limit():
     """RK4 and the faster of the two frequencies, from the linearised slope."""
     env = envs.make("acrobot", mass_2=2.0)
-    matrix = jax.jacfwd(lambda motion: env.slope(motion, jnp.zeros(())))(jnp.array([-np.pi / 2, 0.0, 0.0, 0.0]))
+    hanging = jnp.array([-np.pi / 2, 0.0, 0.0, 0.0])
+    matrix = jax.jacfwd(lambda motion: jnp.stack(env.slope(motion, jnp.zeros(()))))(hanging)
     return np.sqrt(8) / np.abs(np.linalg.eigvals(np.asarray(matrix, np.float64))).max()
 
 

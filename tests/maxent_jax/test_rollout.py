@@ -82,14 +82,15 @@ def test_the_return_is_the_one_that_evaluation_gives(env):
     np.testing.assert_allclose(returns[0], seen.reward.sum(), rtol=1e-4)
 
 
-def test_similarity_is_that_of_the_landscapes_over_draws():
-    agent = fields.build(AGENTS["sac_adaent"], tiny.FIELDS["sac_adaent"])
+@pytest.mark.parametrize("metric", landscape.METRICS)
+def test_similarity_is_that_of_the_landscapes_over_draws(metric):
+    agent = fields.build(AGENTS["sac_adaent"], tiny.FIELDS["sac_adaent"] | {"metric": metric})
     state = jax.jit(agent.init)(jax.random.key(1), envs.spec("pendulum"))
     obs, key = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32), jax.random.key(2)
     found = rollout.similarity(agent, state, obs, key)
     repeated = jnp.repeat(obs[:, None], agent.n_samples, axis=1)
     q = jax.jit(lambda: agent.q_landscapes(state, repeated, agent.act(state, repeated, key)))()
-    np.testing.assert_allclose(found, landscape.similarity(q["soft"], q["plain"]), rtol=1e-4)
+    np.testing.assert_allclose(found, landscape.METRICS[metric](q["soft"], q["plain"]), rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+import scipy.stats
 from learning import batch_of, first_gradient, jitter
 
 import envs
@@ -93,6 +94,23 @@ def test_metrics_of_the_comparison(updated):
     assert metrics["switched_share"] == pytest.approx(5 / 12)
     for name, share in (("similarity_q05", 0.05), ("similarity_q50", 0.5), ("similarity_q95", 0.95)):
         assert metrics[name] == pytest.approx(np.quantile(similarity, share), abs=1e-4)
+
+
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+def test_what_is_compared_is_the_metric_that_is_named(metric):
+    """Against scipy, on the landscapes over the draws that the update makes."""
+    agent = build(SACAdaEnt, {"hidden": (7, 5), "batch_size": 12, "n_samples": N, "metric": metric, "threshold": 0.2})
+    before = jitter(agent.init(jax.random.key(1), SPEC), seed=2)
+    after, metrics = jax.jit(agent.update)(before, BATCH, KEY)
+    draw_key = jax.random.fold_in(jax.random.split(KEY)[1], 1)
+    obs = jnp.repeat(BATCH.obs[:, None], N, axis=1)
+    action = agent.act(before, obs, draw_key)
+    q = agent.q_landscapes(after, obs, action)
+    theirs = {"pearson": scipy.stats.pearsonr, "spearman": scipy.stats.spearmanr}[metric]
+    found = np.array([theirs(u, v).statistic for u, v in zip(q["soft"], q["plain"], strict=True)])
+    assert metrics["similarity_q50"] == pytest.approx(np.median(found), abs=1e-5)
+    assert metrics["switched_share"] == pytest.approx(np.mean(found < 0.2))
+    assert 0 < metrics["switched_share"] < 1
 
 
 def test_both_pairs_of_targets_follow(updated):
