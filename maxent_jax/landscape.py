@@ -60,8 +60,7 @@ def pearson(soft_q: jax.Array, plain_q: jax.Array) -> jax.Array:
     """
     soft, soft_flat = _shape_of(soft_q)
     plain, plain_flat = _shape_of(plain_q)
-    centred = (x - x.mean(axis=-1, keepdims=True) for x in (soft, plain))
-    return _angle(*centred, soft_flat, plain_flat)
+    return _angle(_centred(soft), _centred(plain), soft_flat, plain_flat)
 
 
 def spearman(soft_q: jax.Array, plain_q: jax.Array) -> jax.Array:
@@ -103,6 +102,10 @@ def regret(soft_q: jax.Array, plain_q: jax.Array) -> jax.Array:
 
 
 METRICS: dict[str, Metric] = {"cosine": cosine, "pearson": pearson, "spearman": spearman, "regret": regret}
+
+
+def _centred(q: jax.Array) -> jax.Array:
+    return q - q.mean(axis=-1, keepdims=True)
 
 
 def _angle(u: jax.Array, v: jax.Array, u_flat: jax.Array, v_flat: jax.Array) -> jax.Array:
