@@ -145,6 +145,11 @@ class Task(flax.struct.PyTreeNode, Env):
         return "jax"
 
     @property
+    def dt(self) -> Any:
+        """Seconds of a control step, by Brax's name for it; 1 where steps have no length in time."""
+        return getattr(self, "step_seconds", 1.0)
+
+    @property
     def mjcf(self) -> str | None:
         """A MuJoCo scene in which the task can be watched, with a camera named `film`; None: it has none."""
         return None

@@ -124,6 +124,11 @@ class Hopper(Task):
         return "mjx"
 
     @property
+    def dt(self) -> float:
+        """Seconds of a control step."""
+        return SUBSTEPS * SECONDS
+
+    @property
     def mjcf(self) -> str:
         """The scene. Four iterations as Brax's; what that and six line searches cost is in the tests: nothing."""
         return SCENE.format(integrator=INTEGRATORS[self.integrator], iterations=4, line_search=6, armature=ARMATURE)
@@ -145,7 +150,7 @@ class Hopper(Task):
     def advance(self, physics: Motion, action: jax.Array) -> tuple[Motion, jax.Array, jax.Array]:
         """Four steps of 2 ms."""
         after = mechanics.advance(self.model, physics, self.torque * action, SUBSTEPS)
-        forward = (after.qpos[0] - physics.qpos[0]) / jnp.float32(SUBSTEPS * SECONDS)
+        forward = (after.qpos[0] - physics.qpos[0]) / jnp.float32(self.dt)
         reward = self.forward_weight * forward + self.alive_reward - self.control_weight * jnp.sum(action**2)
         return after, reward, self.ends(after)
 

@@ -156,7 +156,7 @@ class Quadrotor(Task):
 
     @property
     def mjcf(self) -> str:
-        """The four rotors, the front one in black, and the reference as a red ball."""
+        """The four rotors, the front one in black, the reference as a red ball, and squares of 1 m behind them."""
         arm, blue = float(self.arm), "0.2 0.4 0.8"
         rotors = "".join(
             f'<geom type="cylinder" size="{0.5 * arm} 0.01" pos="{x * arm} {y * arm} 0.03" rgba="{colour} 1"/>'
@@ -164,9 +164,14 @@ class Quadrotor(Task):
         )
         return f"""
         <mujoco>
+          <asset>
+            <texture name="squares" type="2d" builtin="checker" rgb1="0.75 0.78 0.82" rgb2="0.65 0.68 0.72" width="64"
+              height="64"/>
+            <material name="squares" texture="squares" texrepeat="0.5 0.5" texuniform="true"/>
+          </asset>
           <worldbody>
             <camera name="film" mode="trackcom" pos="0 -4 1.5" xyaxes="1 0 0 0 0.35 0.94"/>
-            <geom type="plane" size="20 20 1" pos="0 0 -3" rgba="0.9 0.92 0.9 1"/>
+            <geom type="plane" size="0 0 1" pos="0 4 0" zaxis="0 -1 0" material="squares"/>
             <body>
               <freejoint/>
               <geom type="box" size="{arm} 0.02 0.02" rgba="0.4 0.4 0.4 1"/>

@@ -73,10 +73,10 @@ SCENE = """
   <asset>
     <texture name="squares" type="2d" builtin="checker" rgb1="0.85 0.87 0.9" rgb2="0.75 0.78 0.82" width="64"
       height="64"/>
-    <material name="squares" texture="squares" texrepeat="100 100"/>
+    <material name="squares" texture="squares" texrepeat="50 50"/>
   </asset>
   <worldbody>
-    <light directional="true" pos="0 0 1" dir="0 0 -1"/>
+    <light directional="true" pos="0 0 1" dir="0 0 -1" diffuse="0.15 0.15 0.15"/>
     <geom name="floor" type="plane" size="5 5 1" conaffinity="1" friction="0" material="squares" rgba="1 1 1 1"/>
     <body name="torso" pos="0 0 0.08">
       <freejoint/>
@@ -178,6 +178,11 @@ class Quadruped(Task):
     def backend(self) -> str:
         """The physics behind the task, as Brax asks it."""
         return "mjx"
+
+    @property
+    def dt(self) -> float:
+        """Seconds of a control step."""
+        return SUBSTEPS * SECONDS
 
     @property
     def mjcf(self) -> str:

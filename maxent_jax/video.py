@@ -19,6 +19,8 @@ from maxent_jax.runs import Result
 
 TRACES_HEIGHT = 240
 MOST_FRAMES_PER_SECOND = 30
+FEWEST_FRAMES_PER_SECOND = 4
+"""Films run as fast as the task does, but those of long steps faster."""
 
 
 def film(results: Sequence[Result], path: Path, run: int = 0, flat: bool = False) -> Path:
@@ -76,7 +78,7 @@ def _strip(result: Result, run: int, flat: bool) -> tuple[float, Iterator[np.nda
     traces = Traces(seen, title, getattr(agent, "threshold", None))
     pictures = view.pictures(mjcf, qpos, flat)
     frames = (np.concatenate([picture, traces.at(step)]) for step, picture in enumerate(pictures))
-    return float(getattr(env, "step_seconds", 0.5)), frames
+    return min(float(env.dt), 1 / FEWEST_FRAMES_PER_SECOND), frames
 
 
 class Traces:

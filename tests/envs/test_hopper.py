@@ -30,6 +30,10 @@ def gymnasium_hopper() -> Any:
     return HopperEnv()
 
 
+def test_a_control_step_lasts_as_long_as_gymnasiums():
+    assert make().dt == pytest.approx(gymnasium_hopper().dt)
+
+
 def reference(seed, policy, integrator="rk4", **changed):
     """A rollout in Gymnasium: actions (STEPS, 3), start, and what `rollout` returns; zero after its end."""
     env = gymnasium_hopper()

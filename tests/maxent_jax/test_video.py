@@ -22,6 +22,7 @@ def test_a_film_has_one_frame_a_step_and_two_runs_stand_side_by_side(results, tm
     for path, runs in ((alone, 1), (both, 2)):
         with Image.open(path) as film:
             assert film.n_frames == 2  # the toy's horizon
+            assert film.info["duration"] == 250  # ms; its steps last longer
             assert film.size == (runs * view.SIZE[1], view.SIZE[0] + video.TRACES_HEIGHT)
             first = np.asarray(film.convert("RGB")).astype(int)
             film.seek(1)
