@@ -1,6 +1,7 @@
 """Soft actor-critic: twin critics, Polyak targets, a tanh-normal policy, a fixed or learned temperature."""
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import flax.struct
@@ -114,20 +115,21 @@ class SAC(OffPolicyAgent):
         return state.replace(critic=critic), {"critic_loss": loss, "q_mean": q_mean}
 
     def update_actor(self, state: S, obs: jax.Array, key: jax.Array) -> tuple[S, Metrics]:
-        """Descend alpha log pi - Q at the policy's own action."""
+        """Climb the smaller of the soft twins."""
+        return self.climb(state, obs, key, lambda action: self.min_q(state.critic.params, obs, action))
 
-        def loss(params: Params) -> tuple[jax.Array, Metrics]:
+    def climb(
+        self, state: S, obs: jax.Array, key: jax.Array, value: Callable[[jax.Array], jax.Array]
+    ) -> tuple[S, Metrics]:
+        """Descend alpha log pi - `value`, of shape (batch,), at the policy's own actions (batch, a)."""
+
+        def loss(params: Params) -> tuple[jax.Array, jax.Array]:
             action, log_prob = self.sample(params, obs, key)
-            q, metrics = self.actor_q(state, obs, action, key)
-            return jnp.mean(self.temperature(state) * log_prob - q), metrics | {"entropy": -jnp.mean(log_prob)}
+            return jnp.mean(self.temperature(state) * log_prob - value(action)), -jnp.mean(log_prob)
 
-        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(state.actor.params)
-        return state.replace(actor=descend(state.actor, grads, self.lr)), metrics | {"actor_loss": value}
-
-    def actor_q(self, state: Any, obs: jax.Array, action: jax.Array, key: jax.Array) -> tuple[jax.Array, Metrics]:
-        """The (batch,) values that the actor climbs: the smaller of the soft twins. `key` serves agents that sample."""
-        del key
-        return self.min_q(state.critic.params, obs, action), {}
+        (found, entropy), grads = jax.value_and_grad(loss, has_aux=True)(state.actor.params)
+        actor = descend(state.actor, grads, self.lr)
+        return state.replace(actor=actor), {"entropy": entropy, "actor_loss": found}
 
     def update_temperature(self, state: S, entropy: jax.Array) -> tuple[S, Metrics]:
         """Move log alpha towards the target entropy; nothing where alpha is fixed."""

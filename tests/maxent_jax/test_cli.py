@@ -96,6 +96,14 @@ MISTAKES = [
         "train sac --env toy --agent.init_units metres",
         "agent.init_units = 'metres': must be one of normalised, environment",
     ),
+    (
+        "train sac_adaent --env toy --agent.comparison fast --agent.metric regret",
+        "agent.metric = 'regret': must be cosine or pearson with comparison=fast",
+    ),
+    (
+        "train sac_adaent --env toy --agent.metric angle",
+        "agent.metric = 'angle': must be one of cosine, pearson, spearman, regret",
+    ),
     ("train sac_adaent --env toy --agent.threshold 2.5", "agent.threshold = 2.5: must be a number in [-1, 2]"),
     ("train sac_adaent --env toy --agent.threshold -1.5", "agent.threshold = -1.5: must be a number in [-1, 2]"),
     ("train sac_adaent --env toy --agent.n_samples 1", "agent.n_samples = 1: must be a whole number >= 2"),

@@ -113,6 +113,62 @@ def test_what_is_compared_is_the_metric_that_is_named(metric):
     assert 0 < metrics["switched_share"] < 1
 
 
+@pytest.fixture(scope="module")
+def fast():
+    """An agent that compares fast, a state whose landscapes agree here and disagree there, and 512 observations."""
+    agent = build(SACAdaEnt, {"hidden": (7, 5), "batch_size": 512, "comparison": "fast", "threshold": 0.8})
+    state = jitter(agent.init(jax.random.key(1), SPEC), seed=2).replace(cut=jnp.float32(0.8))
+    return agent, state, jax.random.normal(jax.random.key(3), (512, 3))
+
+
+def test_fast_comparison_looks_at_chosen_points_of_the_policy(fast):
+    agent, state, obs = fast
+    found = jax.jit(agent.similarity_at_points)(state, obs[:20])
+    actor, soft, plain = reference.float64((state.actor.params, state.critic.params, state.plain_critic.params))
+    axes = np.sqrt(2) * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
+    for i, at in enumerate(np.float64(obs[:20])):
+        repeated = np.repeat(at[None], 4, 0)
+        action, _ = reference.squashed_sample(actor, repeated, axes)
+        q = [reference.twins(params, repeated, action).min(0) for params in (soft, plain)]
+        assert found[i] == pytest.approx(reference.similarity(*q), abs=1e-4)
+
+
+def test_fast_comparison_learns_to_switch_as_many_states_as_the_exact_one(fast):
+    agent, state, obs = fast
+
+    @jax.jit
+    def many(state):
+        def once(state, key):
+            rows_key, key = jax.random.split(key)
+            rows = jax.random.choice(rows_key, obs, (4,))
+            return agent.compare(state, rows, key)[0], None
+
+        return jax.lax.scan(once, state, jax.random.split(jax.random.key(4), 4000))[0]
+
+    exact = np.mean(jax.jit(agent.similarity)(state, obs, jax.random.key(5)) < 0.8)
+    before = np.mean(agent.similarity_at_points(state, obs) < 0.8)
+    after = np.mean(agent.similarity_at_points(state, obs) < many(state).cut)
+    assert 0.1 < exact < 0.9
+    assert abs(before - exact) > 0.1
+    assert abs(after - exact) < 0.05
+
+
+def test_fast_comparison_climbs_the_plain_critic_where_it_switches(fast):
+    """The switch is all that differs: the same loss as the exact comparison's at verdicts of its own."""
+    agent, state, obs = fast
+    key = jax.random.key(6)
+    _, metrics = jax.jit(agent.update_actor)(state, obs, key)
+    _, alike, switch = agent.compare(state, obs, jax.random.fold_in(key, 1))
+    assert metrics["switched_share"] == pytest.approx(np.mean(switch))
+    assert 0.1 < metrics["switched_share"] < 0.9
+    assert metrics["similarity_q50"] == pytest.approx(np.median(alike), abs=1e-6)
+    noise = np.float64(jax.random.normal(key, (512, 2)))
+    actor, soft, plain = reference.float64((state.actor.params, state.critic.params, state.plain_critic.params))
+    action, log_prob = reference.squashed_sample(actor, np.float64(obs), noise)
+    both = [reference.twins(params, np.float64(obs), action).min(0) for params in (plain, soft)]
+    assert metrics["actor_loss"] == pytest.approx(np.mean(0.2 * log_prob - np.where(switch, *both)), rel=1e-4)
+
+
 def test_both_pairs_of_targets_follow(updated):
     before, after, _, _, _ = updated
     for name in ("critic", "plain_critic"):

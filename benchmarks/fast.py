@@ -1,0 +1,136 @@
+"""What SAC-AdaEnt's update costs beside SAC's, comparing exactly and fast, and whether both end at the same returns.
+
+`python -m benchmarks.fast` writes `benchmarks/results/fast.json` and prints its tables.
+
+* Cost: one update at 256-256, batch 256, 100 samples, 4 actions, of one run and of 8 mapped; each in turn.
+* Returns: both comparisons with 100 samples and the preset `quick` on four tasks; final returns over seeds, and the
+  interval of their difference (95 %, bootstrap over seeds of both).
+"""
+
+import functools
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.timing import describe, interleaved
+from envs import fields
+from envs.base import EnvSpec
+from maxent_jax import api
+from maxent_jax.agents import SAC, SACAdaEnt
+from maxent_jax.agents.base import Transition
+
+TASKS = ("toy", "pendulum", "vehicle", "quadrotor")
+UPDATES = 4
+RESULT = Path(__file__).parent / "results" / "fast.json"
+
+
+def updates(agent: Any, runs: int) -> Any:
+    """A compiled function that makes `UPDATES` updates of that many runs."""
+    size, width = 4, 9
+    spec = EnvSpec(width, size, -jnp.ones(size), jnp.ones(size), 40)
+    keys = jax.random.split(jax.random.key(0), runs)
+    draw = functools.partial(jax.random.normal, jax.random.key(1))
+    zero = jnp.zeros(256)
+    batch = Transition(draw((256, width)), jnp.tanh(draw((256, size))), zero, zero, zero + 1, draw((256, width)))
+    states = jax.vmap(agent.init, (0, None))(keys, spec)
+
+    @jax.jit
+    def many(states: Any) -> Any:
+        def one(states: Any, number: jax.Array) -> tuple[Any, None]:
+            update = lambda state, key: agent.update(state, batch, jax.random.fold_in(key, number))[0]  # noqa: E731
+            return jax.vmap(update)(states, keys), None
+
+        return jax.lax.scan(one, states, jnp.arange(UPDATES))[0]
+
+    return functools.partial(many, states)
+
+
+def cost(repetitions: int) -> dict[int, dict[str, dict[str, float]]]:
+    """Seconds an update of all runs, by how many there are and by agent: median, min, max."""
+    agents = {
+        "sac": fields.build(SAC, {}),
+        "sac_adaent, exact": fields.build(SACAdaEnt, {}),
+        "sac_adaent, fast": fields.build(SACAdaEnt, {"comparison": "fast"}),
+    }
+    found = {}
+    for runs in (1, 8):
+        times = interleaved({name: updates(agent, runs) for name, agent in agents.items()}, repetitions)
+        found[runs] = {name: {key: value / UPDATES for key, value in row.items()} for name, row in times.items()}
+    return found
+
+
+def returns(task: str, seeds: int, console: Console) -> dict[str, Any]:
+    """Final returns of the mean action by comparison, and the interval of fast minus exact."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = api.sweep(
+            "sac_adaent",
+            task,
+            {"comparison": ["exact", "fast"]},
+            preset="quick",
+            agent_fields={"n_samples": 100},
+            seeds=seeds,
+            evaluations=5,
+            out=Path(folder) / task,
+            console=console,
+        )
+    rows = [row["return_deterministic"] for row in result.summary["configurations"]]
+    exact, fast = (np.array(row["per_seed"], float) for row in rows)
+    rng = np.random.default_rng(0)
+    resampled = [rng.choice(fast, len(fast)).mean() - rng.choice(exact, len(exact)).mean() for _ in range(10_000)]
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    switched = [row["switched_share"] for row in result.summary["configurations"]]
+    both = {"exact": rows[0], "fast": rows[1], "switched_share": dict(zip(("exact", "fast"), switched, strict=True))}
+    difference = {"mean": float(fast.mean() - exact.mean()), "low": float(low), "high": float(high)}
+    return both | {"fast_minus_exact": difference, "agent_fields": result.config["agent_fields"]}
+
+
+def tables(costs: dict[int, Any], rows: dict[str, Any]) -> list[Table]:
+    """Cost in SAC updates; returns by task."""
+    first = Table("runs", "agent", "ms an update", "SAC updates", title="256-256, batch 256, n = 100, 4 actions")
+    for runs, by_agent in costs.items():
+        for name, row in by_agent.items():
+            ratio = row["median"] / by_agent["sac"]["median"]
+            spread = f"{1e3 * row['median']:.1f} ({1e3 * row['min']:.1f} to {1e3 * row['max']:.1f})"
+            first.add_row(str(runs), name, spread, f"{ratio:.2f}")
+    second = Table("task", "exact", "fast", "fast - exact", "switched, exact", "switched, fast", title="final returns")
+    for task, row in rows.items():
+        ends = [f"{row[c]['mean']:,.4g} [{row[c]['low']:,.4g}, {row[c]['high']:,.4g}]" for c in ("exact", "fast")]
+        gap = row["fast_minus_exact"]
+        shares = [
+            f"{share['mean'] if isinstance(share, dict) else share:.2f}" for share in row["switched_share"].values()
+        ]
+        second.add_row(task, *ends, f"{gap['mean']:,.4g} [{gap['low']:,.4g}, {gap['high']:,.4g}]", *shares)
+    return [first, second]
+
+
+def main(only: tuple[str, ...] = TASKS, seeds: int = 5, repetitions: int = 7, out: Path = RESULT) -> None:
+    """Measure, write the JSON after each task, print the tables.
+
+    Args:
+      only: tasks whose returns are compared.
+      seeds: trainings by each comparison.
+      repetitions: rounds of the cost measurement.
+      out: the JSON to write.
+    """
+    console = Console(width=150)
+    costs, rows = cost(repetitions), {}
+    where = describe()
+    for task in only:
+        rows[task] = returns(task, seeds, console)
+        about = "seconds an update of all runs; final returns of the mean action, preset quick with n_samples 100"
+        text = {"about": about, "where": where, "seconds": costs, "returns": rows}
+        out.write_text(json.dumps(text, indent=1) + "\n")
+    for table in tables(costs, rows):
+        console.print(table)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
