@@ -10,8 +10,7 @@ specificity (not switched, of those that should not). A single fresh draw of the
 
 What a rule costs is counted in passes of one critic over the minibatch, forward or backward, beyond those that the
 actor's loss makes anyway, which evaluates all four critics and their gradients at one sampled action. An update of SAC
-is about 16 passes, the plain critics add 12, the exact rule 400. The time of a rule at 256-256 is given as a share of a
-SAC update's.
+is about 16 passes, the plain critics add 12, the exact rule 400. `benchmarks.fast` measures what that is in seconds.
 """
 
 import functools
@@ -28,13 +27,11 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.timing import describe, interleaved
+from benchmarks.timing import describe
 from envs import fields
-from envs.base import EnvSpec
 from experiments import published
 from maxent_jax import landscape, networks, replay, trainer
-from maxent_jax.agents import SAC, SACAdaEnt
-from maxent_jax.agents.base import Transition
+from maxent_jax.agents import SACAdaEnt
 
 TASKS = {"toy": 20_000, "vehicle": 20_000, "quadrotor": 20_000, "quadruped": 10_000}
 """Steps of training."""
@@ -228,34 +225,6 @@ def measure(task: str, seed: int, stages: int = STAGES) -> list[dict[str, Any]]:
     return rows
 
 
-def seconds_of_rules(repetitions: int) -> dict[str, dict[str, float]]:
-    """Seconds of a SAC update and of each rule at 256-256 on a minibatch of 256, by name: median, min, max."""
-    size, width = 4, 9
-    spec = EnvSpec(width, size, -jnp.ones(size), jnp.ones(size), 40)
-    agent = fields.build(SACAdaEnt, {})
-    state = agent.init(jax.random.key(0), spec)
-    draw = functools.partial(jax.random.normal, jax.random.key(1))
-    zero = jnp.zeros(256)
-    batch = Transition(draw((256, width)), jnp.tanh(draw((256, size))), zero, zero, zero + 1, draw((256, width)))
-    sac = fields.build(SAC, {})
-    timed: dict[str, Any] = {
-        "SAC's update": functools.partial(jax.jit(sac.update), sac.init(jax.random.key(0), spec), batch)
-    }
-    rules = {
-        **{name: rule for name, (_, rule) in RULES.items()},
-        "cosine of the star": lambda agent, state, obs, key: star(agent, state, obs, landscape.cosine),
-        "cosine of two stars": lambda agent, state, obs, key: star(agent, state, obs, landscape.cosine, two=True),
-        "slopes at the mean": lambda agent, state, obs, key: angle(
-            *gradients(agent, state, obs, jnp.zeros((len(obs), size)))
-        ),
-        "a fresh exact draw": exact,
-    }
-    for name, rule in rules.items():
-        timed[name] = functools.partial(jax.jit(functools.partial(rule, agent)), state, batch.obs)
-    runs = {name: functools.partial(function, jax.random.key(2)) for name, function in timed.items()}
-    return interleaved(runs, repetitions)
-
-
 def summary(rows: Mapping[str, Mapping[int, list[dict[str, Any]]]]) -> dict[str, dict[str, Any]]:
     """By rule: mean sensitivity and specificity by task, and how far both fall behind a fresh draw, over all."""
     by_rule: dict[str, dict[str, Any]] = {}
@@ -276,38 +245,34 @@ def summary(rows: Mapping[str, Mapping[int, list[dict[str, Any]]]]) -> dict[str,
     return by_rule
 
 
-def table(found: Mapping[str, Mapping[str, Any]], seconds: Mapping[str, Mapping[str, float]]) -> Table:
+def table(found: Mapping[str, Mapping[str, Any]]) -> Table:
     """One line a rule, the best first."""
     shown = Table(title="sensitivity / specificity")
-    for column in ("rule", "passes, 4 actions", "time, SAC updates", *TASKS, "against a fresh draw"):
+    for column in ("rule", "passes, 4 actions", *TASKS, "against a fresh draw"):
         shown.add_column(column, justify="left" if column == "rule" else "right")
-    update = seconds["SAC's update"]["median"]
     for name, row in sorted(found.items(), key=lambda item: -sum(item[1]["behind_a_fresh_draw"])):
-        time = f"{seconds[name]['median'] / update:.2f}" if name in seconds else ""
         pairs = [" / ".join(f"{value:.2f}" for value in row["by_task"].get(task, ())) for task in TASKS]
         behind = " / ".join(f"{value:+.3f}" for value in row["behind_a_fresh_draw"])
-        shown.add_row(name, f"{row['passes_at_4_actions']:g}", time, *pairs, behind)
+        shown.add_row(name, f"{row['passes_at_4_actions']:g}", *pairs, behind)
     return shown
 
 
-def main(only: tuple[str, ...] = (), seeds: int = 1, repetitions: int = 5, out: Path = RESULT) -> None:
+def main(only: tuple[str, ...] = (), seeds: int = 1, out: Path = RESULT) -> None:
     """Train, judge, write the JSON, print the table.
 
     Args:
       only: tasks; none: all.
       seeds: trainings of each task.
-      repetitions: rounds of the time measurement.
       out: the JSON to write.
     """
-    seconds = seconds_of_rules(repetitions)
     rows: dict[str, dict[int, Any]] = {}
     for task in only or TASKS:
         rows[task] = {seed: measure(task, seed) for seed in range(seeds)}
         found = summary(rows)
         about = f"truth: majority of {DRAWS} draws of {SAMPLES} samples; {STATES} states from replay at each stage"
-        text = {"about": about, "where": describe(), "rules": found, "seconds": seconds, "stages": rows}
+        text = {"about": about, "where": describe(), "rules": found, "stages": rows}
         out.write_text(json.dumps(text, indent=1) + "\n")
-        Console(width=170).print(table(found, seconds))
+        Console(width=170).print(table(found))
 
 
 if __name__ == "__main__":
