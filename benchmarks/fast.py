@@ -104,9 +104,7 @@ def tables(costs: dict[int, Any], rows: dict[str, Any]) -> list[Table]:
     for task, row in rows.items():
         ends = [f"{row[c]['mean']:,.4g} [{row[c]['low']:,.4g}, {row[c]['high']:,.4g}]" for c in ("exact", "fast")]
         gap = row["fast_minus_exact"]
-        shares = [
-            f"{share['mean'] if isinstance(share, dict) else share:.2f}" for share in row["switched_share"].values()
-        ]
+        shares = [f"{share:.2f}" for share in row["switched_share"].values()]
         second.add_row(task, *ends, f"{gap['mean']:,.4g} [{gap['low']:,.4g}, {gap['high']:,.4g}]", *shares)
     return [first, second]
 
@@ -118,11 +116,11 @@ def main(only: tuple[str, ...] = TASKS, seeds: int = 5, repetitions: int = 7, ou
       only: tasks whose returns are compared.
       seeds: trainings by each comparison.
       repetitions: rounds of the cost measurement.
-      out: the JSON to write.
+      out: the JSON to write; tasks that it holds and that are not trained now stay in it.
     """
     console = Console(width=150)
-    costs, rows = cost(repetitions), {}
-    where = describe()
+    costs, where = cost(repetitions), describe()
+    rows = json.loads(out.read_text())["returns"] if out.exists() else {}
     for task in only:
         rows[task] = returns(task, seeds, console)
         about = "seconds an update of all runs; final returns of the mean action, preset quick with n_samples 100"
