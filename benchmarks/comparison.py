@@ -45,41 +45,25 @@ Scores = dict[str, Any]
 """(n,) scores by rule, in JAX or numpy; low ones say that the landscapes disagree."""
 
 
-def values_at(agent: SACAdaEnt, state: Any, obs: jax.Array, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Soft and plain values (n, p) at actions tanh(mean + std * noise), noise (n, p, a) or (p, a)."""
-    mean, log_std = agent.policy(state.actor.params, obs)
-    action = jnp.tanh(mean[:, None] + jnp.exp(log_std)[:, None] * noise)
-    q = agent.q_landscapes(state, jnp.broadcast_to(obs[:, None], (*action.shape[:2], obs.shape[-1])), action)
-    return q["soft"], q["plain"]
-
-
-def exact(agent: SACAdaEnt, state: Any, obs: jax.Array, key: jax.Array, samples: int = SAMPLES) -> jax.Array:
-    """(n,) published similarities over fresh samples."""
-    noise = jax.random.normal(key, (len(obs), samples, agent.action_size(state)))
-    return landscape.cosine(*values_at(agent, state, obs, noise))
-
-
-def correlation(
-    agent: SACAdaEnt, state: Any, obs: jax.Array, key: jax.Array, samples: int, metric: landscape.Metric
+def over_draws(
+    agent: SACAdaEnt, state: Any, obs: jax.Array, key: jax.Array, samples: int = SAMPLES, metric: str = "cosine"
 ) -> jax.Array:
-    """(n,) a metric over few fresh samples."""
-    noise = jax.random.normal(key, (len(obs), samples, agent.action_size(state)))
-    return metric(*values_at(agent, state, obs, noise))
+    """(n,) similarities over fresh samples; the published ones where nothing is said."""
+    return agent.replace(n_samples=samples, metric=metric).similarity(state, obs, key)
 
 
-def star(agent: SACAdaEnt, state: Any, obs: jax.Array, metric: landscape.Metric, two: bool = False) -> jax.Array:
-    """(n,) a metric over the points of `landscape.star`, or over those of two such stars with other radii."""
+def over_two_stars(agent: SACAdaEnt, state: Any, obs: jax.Array, metric: landscape.Metric) -> jax.Array:
+    """(n,) a metric over the points of two stars with other radii than `landscape.star`."""
     size = agent.action_size(state)
     ends = jnp.sqrt(float(size)) * jnp.concatenate([jnp.eye(size), -jnp.eye(size)])
-    points = jnp.concatenate([radius * ends for radius in TWO_RADII]) if two else landscape.star(size)
-    return metric(*values_at(agent, state, obs, points))
+    return metric(*agent.landscapes_at(state, obs, jnp.concatenate([radius * ends for radius in TWO_RADII])))
 
 
 def gradients(agent: SACAdaEnt, state: Any, obs: jax.Array, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(n, a) slopes of the soft and of the plain landscape in units of the policy's deviation, at noise (n, a)."""
 
     def total(noise: jax.Array, index: int) -> jax.Array:
-        return values_at(agent, state, obs, noise[:, None])[index].sum()
+        return agent.landscapes_at(state, obs, noise[:, None])[index].sum()
 
     return jax.grad(functools.partial(total, index=0))(noise), jax.grad(functools.partial(total, index=1))(noise)
 
@@ -108,10 +92,10 @@ def linearised(agent: SACAdaEnt, state: Any, obs: jax.Array, noise: jax.Array, k
 
 
 RULES: dict[str, tuple[int, Callable[..., jax.Array]]] = {
-    "cosine of 16": (64, lambda agent, state, obs, key: correlation(agent, state, obs, key, 16, landscape.cosine)),
-    "pearson of 100": (400, lambda agent, state, obs, key: correlation(agent, state, obs, key, 100, landscape.pearson)),
-    "pearson of 16": (64, lambda agent, state, obs, key: correlation(agent, state, obs, key, 16, landscape.pearson)),
-    "pearson of 4": (16, lambda agent, state, obs, key: correlation(agent, state, obs, key, 4, landscape.pearson)),
+    "cosine of 16": (64, lambda agent, state, obs, key: over_draws(agent, state, obs, key, 16)),
+    "pearson of 100": (400, lambda agent, state, obs, key: over_draws(agent, state, obs, key, 100, "pearson")),
+    "pearson of 16": (64, lambda agent, state, obs, key: over_draws(agent, state, obs, key, 16, "pearson")),
+    "pearson of 4": (16, lambda agent, state, obs, key: over_draws(agent, state, obs, key, 4, "pearson")),
 }
 
 
@@ -124,10 +108,10 @@ def scores(agent: SACAdaEnt, state: Any, obs: jax.Array, key: jax.Array) -> Scor
     tangent = functools.partial(linearised, agent, state, obs, key=next(keys))
     return {
         **{name: rule(agent, state, obs, next(keys)) for name, (_, rule) in RULES.items()},
-        "pearson of the star": star(agent, state, obs, landscape.pearson),
-        "cosine of the star": star(agent, state, obs, landscape.cosine),
-        "pearson of two stars": star(agent, state, obs, landscape.pearson, two=True),
-        "cosine of two stars": star(agent, state, obs, landscape.cosine, two=True),
+        "pearson of the star": agent.replace(metric="pearson").similarity_at_points(state, obs),
+        "cosine of the star": agent.similarity_at_points(state, obs),
+        "pearson of two stars": over_two_stars(agent, state, obs, landscape.pearson),
+        "cosine of two stars": over_two_stars(agent, state, obs, landscape.cosine),
         "slopes at the mean": angle(*middle),
         "slopes at a sample": angle(*here),
         "slopes at a sample and its mirror": angle(*mirrored),
@@ -197,7 +181,7 @@ def ask(agent: SACAdaEnt, env: Any, run: Any, counters: Any) -> tuple[Scores, ja
 
     def draw(key: jax.Array) -> jax.Array:
         each = jax.random.split(key, len(blocks))
-        alike = jax.lax.map(lambda block: exact(agent, run.agent, *block), (blocks, each))
+        alike = jax.lax.map(lambda block: over_draws(agent, run.agent, *block), (blocks, each))
         return alike.reshape(-1) < agent.threshold
 
     drawn = jax.lax.map(draw, jax.random.split(keys[1], DRAWS + 2))

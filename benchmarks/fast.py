@@ -15,11 +15,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.sb3.returns import difference
 from benchmarks.timing import describe, interleaved
 from envs import fields
 from envs.base import EnvSpec
@@ -82,14 +82,11 @@ def returns(task: str, seeds: int, console: Console) -> dict[str, Any]:
             console=console,
         )
     rows = [row["return_deterministic"] for row in result.summary["configurations"]]
-    exact, fast = (np.array(row["per_seed"], float) for row in rows)
-    rng = np.random.default_rng(0)
-    resampled = [rng.choice(fast, len(fast)).mean() - rng.choice(exact, len(exact)).mean() for _ in range(10_000)]
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    gap = difference(rows[1]["per_seed"], rows[0]["per_seed"])
     switched = [row["switched_share"] for row in result.summary["configurations"]]
     both = {"exact": rows[0], "fast": rows[1], "switched_share": dict(zip(("exact", "fast"), switched, strict=True))}
-    difference = {"mean": float(fast.mean() - exact.mean()), "low": float(low), "high": float(high)}
-    return both | {"fast_minus_exact": difference, "agent_fields": result.config["agent_fields"]}
+    less = {"mean": gap["mean"], "low": gap["bootstrap"][0], "high": gap["bootstrap"][1]}
+    return both | {"fast_minus_exact": less, "agent_fields": result.config["agent_fields"]}
 
 
 def tables(costs: dict[int, Any], rows: dict[str, Any]) -> list[Table]:

@@ -19,7 +19,7 @@ SECONDS = 0.002
 SCENE = """
 <mujoco model="hopper">
   <compiler angle="degree" autolimits="true"/>
-  <option timestep="0.002" integrator="{integrator}" iterations="{iterations}" ls_iterations="{line_search}"
+  <option timestep="{timestep}" integrator="{integrator}" iterations="{iterations}" ls_iterations="{line_search}"
     jacobian="sparse"/>
   <default>
     <joint armature="{armature}" damping="1"/>
@@ -131,7 +131,13 @@ class Hopper(Task):
     @property
     def mjcf(self) -> str:
         """The scene. Four iterations as Brax's; what that and six line searches cost is in the tests: nothing."""
-        return SCENE.format(integrator=INTEGRATORS[self.integrator], iterations=4, line_search=6, armature=ARMATURE)
+        return SCENE.format(
+            timestep=SECONDS,
+            armature=ARMATURE,
+            integrator=INTEGRATORS[self.integrator],
+            iterations=4,
+            line_search=6,
+        )
 
     def qpos(self, physics: Motion) -> jax.Array:
         """The joint positions in the scene, (6,)."""

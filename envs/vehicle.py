@@ -95,10 +95,15 @@ class Vehicle(Task):
     def slide_rate(self) -> np.ndarray:
         """Mean of the two rates at which slip and yaw decay straight ahead at `max_speed`, 1/s: one is as fast."""
         front, rear = (self.grip * np.asarray(stiffness) for stiffness in (self.stiffness_front, self.stiffness_rear))
-        ahead = np.multiply(self.front_share, self.wheelbase)
-        behind = self.wheelbase - ahead
+        ahead, behind = self.axles
         slip, turn = (front + rear) / self.mass, (front * ahead**2 + rear * behind**2) / self.yaw_inertia
         return 0.5 * (slip + turn) / self.max_speed
+
+    @property
+    def axles(self) -> tuple[Any, Any]:
+        """How far the front axle is ahead of the centre of mass, and the rear one behind it, m."""
+        ahead = self.front_share * self.wheelbase
+        return ahead, self.wheelbase - ahead
 
     @property
     def grip(self) -> float:
@@ -231,8 +236,7 @@ class Vehicle(Task):
         throttle, steering = action
         velocity = car_velocity(motion)
         forward, leftward, yaw_rate = velocity
-        ahead = self.front_share * self.wheelbase
-        behind = self.wheelbase - ahead
+        ahead, behind = self.axles
 
         divisor = jnp.where(jnp.abs(forward) < SLOWEST, jnp.where(forward < 0, -SLOWEST, SLOWEST), forward)
         front = -self.grip * self.stiffness_front * jnp.arctan((leftward + ahead * yaw_rate) / divisor - steering)

@@ -109,19 +109,20 @@ class SACAdaEnt(SAC):
 
     def similarity(self, state: AdaEntState, obs: jax.Array, key: jax.Array) -> jax.Array:
         """How alike the landscapes are over draws of the policy: (batch, o) -> (batch,)."""
-        repeated = jnp.broadcast_to(obs[:, None], (len(obs), self.n_samples, obs.shape[-1]))
-        return self._similarity(state, repeated, self.act(state, repeated, key))
+        noise = jax.random.normal(key, (len(obs), self.n_samples, self.action_size(state)))
+        return landscape.METRICS[self.metric](*self.landscapes_at(state, obs, noise))
 
     def similarity_at_points(self, state: AdaEntState, obs: jax.Array) -> jax.Array:
         """How alike they are over `landscape.star`, chosen points of the policy: (batch, o) -> (batch,)."""
-        mean, log_std = self.policy(state.actor.params, obs)
-        points = landscape.star(mean.shape[-1])
-        actions = jnp.tanh(mean[:, None] + jnp.exp(log_std)[:, None] * points)
-        return self._similarity(state, jnp.broadcast_to(obs[:, None], (*actions.shape[:2], obs.shape[-1])), actions)
+        points = landscape.star(self.action_size(state))
+        return landscape.METRICS[self.metric](*self.landscapes_at(state, obs, points))
 
-    def _similarity(self, state: AdaEntState, obs: jax.Array, actions: jax.Array) -> jax.Array:
-        q = self.q_landscapes(state, obs, actions)
-        return landscape.METRICS[self.metric](q["soft"], q["plain"])
+    def landscapes_at(self, state: AdaEntState, obs: jax.Array, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Soft and plain values (batch, n) at n actions of the policy, given by their noise (batch, n, a) or (n, a)."""
+        mean, log_std = self.policy(state.actor.params, obs)  # once, not for every action
+        action = jnp.tanh(mean[:, None] + jnp.exp(log_std)[:, None] * noise)
+        q = self.q_landscapes(state, jnp.broadcast_to(obs[:, None], (*action.shape[:2], obs.shape[-1])), action)
+        return q["soft"], q["plain"]
 
     def q_landscapes(self, state: AdaEntState, obs: jax.Array, action: jax.Array) -> dict[str, jax.Array]:
         """The smaller of the soft twins, and of the plain ones."""
