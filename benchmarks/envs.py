@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.peers import ACTIONS, Run, brax_hopper, c_mujoco, compiled, gymnax_acrobot
+from benchmarks.other_tasks import ACTIONS, Run, brax_hopper, c_mujoco, compiled, gymnax_acrobot
 from benchmarks.timing import describe, interleaved, rate
 from benchmarks.vehicle_reference import START, midpoint_step
 from envs import fields, hopper, quadruped

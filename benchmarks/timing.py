@@ -1,5 +1,6 @@
 """What a measurement needs beside it: where it was made, and how far it scatters."""
 
+import json
 import os
 import platform
 import statistics
@@ -11,6 +12,8 @@ from typing import Any
 
 import jax
 
+NOISY = 0.2
+"""A spread above this share of the median says that the machine was busy with something else."""
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "brax", "mujoco", "mujoco-mjx", "numpy", "scipy")
 
 
@@ -54,6 +57,28 @@ def interleaved(functions: Mapping[str, Callable[[], Any]], repetitions: int = 5
 def rate(count: float, seconds: Mapping[str, float]) -> dict[str, float]:
     """Things done per second, median, min and max, from the seconds that `count` of them took."""
     return {"median": count / seconds["median"], "min": count / seconds["max"], "max": count / seconds["min"]}
+
+
+def spread(result: Any) -> float:
+    """The largest (max - min) / median of all measurements in a result, however deep they lie in it."""
+    if isinstance(result, Mapping):
+        own = (result["max"] - result["min"]) / result["median"] if {"median", "min", "max"} <= result.keys() else 0.0
+        return max([own, *map(spread, result.values())])
+    return max(map(spread, result), default=0.0) if isinstance(result, list | tuple) else 0.0
+
+
+def save(out: Path, about: str, **content: Any) -> None:
+    """Write a result with where it was made; what was there stays whole until it is replaced.
+
+    Args:
+      out: the JSON to write; its folder is made.
+      about: what the numbers are.
+      content: the numbers, ready for JSON.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_suffix(".partial")
+    partial.write_text(json.dumps({"about": about, "where": describe(), **content}, indent=1) + "\n")
+    partial.replace(out)
 
 
 def _processor() -> str:
