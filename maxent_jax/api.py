@@ -17,7 +17,7 @@ from rich.console import Console
 import envs as tasks
 from envs import fields
 from envs.fields import InvalidSetting, Setting
-from maxent_jax import interrupts, plots, runs
+from maxent_jax import interrupts, plots, replay, runs
 from maxent_jax import sweep as sweeps
 from maxent_jax.agents import Agent, agent_name
 from maxent_jax.progress import Reporter
@@ -164,6 +164,7 @@ def prepare(
     else:
         raise InvalidSetting(f"agent = {fields.show(agent)}: must be an agent's name or an Agent")
     base = _build_agent(row.agent, given)
+    replay.check(task)
     count = STEPS.check(steps) or row.steps
     parallel = ENVS.check(envs) or row.envs
     chunks = EVALUATIONS.check(evaluations)

@@ -30,7 +30,7 @@ def trained(agent, env, plan, chunks=1, seed=0):
 
 def stored(run, env, count):
     """The first `count` rows of replay as transitions, in the order in which they were made."""
-    return jax.tree.map(np.asarray, replay._unpack(run.rows[:count], env.observation_size, env.action_size))
+    return jax.tree.map(np.asarray, replay.unpack(run.rows[:count], env))
 
 
 @pytest.mark.parametrize(
@@ -200,8 +200,8 @@ def _toy_rows(env, actions):
         run, counters = trainer.begin(agent, env, 0, plan), trainer.no_steps()
         for action in actions:
             run, transition, _, _ = trainer.step_environments(env, run, jnp.full((1, 1), action))
-            run, counters = trainer.remember(run, counters, transition)
-        return replay.sample(run.rows, counters.env_steps, jax.random.key(0), 100, env.spec)
+            run, counters = trainer.remember(env, run, counters, transition)
+        return replay.sample(run.rows, counters.env_steps, jax.random.key(0), 100, env)
 
     batch = draw()
     assert set(np.asarray(batch.action[:, 0])) == set(np.asarray(actions))
