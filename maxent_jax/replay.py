@@ -1,7 +1,7 @@
 """Replay as a ring of rows: one transition is one row of 32-bit words, so that a batch is one gather.
 
 A float is its own word; smaller numbers, where a task stores its observations in such, share one. The bits of every
-number come back as they went in.
+number come back as they went in; words are integers, which no backend rounds, flushes or quietens on the way.
 
 The ring's position and size are not stored here. They follow from the number of steps taken, which the trainer keeps
 unbatched: a batched position would turn the slice that `add` writes into a scatter.

@@ -209,6 +209,23 @@ def _toy_rows(env, actions):
     return jax.tree.map(lambda x: x[first], batch)
 
 
+@pytest.mark.slow
+def test_the_quadruped_trains_from_bytes_that_are_its_observations():
+    agent = build(SAC, {"hidden": (8,), "batch_size": 8, "buffer_size": 64, "prefill_steps": 8})
+    env = envs.make("quadruped", horizon=10)
+    plan = trainer.schedule(agent, steps=16, evaluations=1)
+    run, _, (_, report) = trained(agent, env, plan)
+    rows = stored(run, env, 24)
+    begun = trainer.begin(agent, env, 0, plan).env.obs[0]
+    np.testing.assert_array_equal(rows.obs[[0, 10, 20]], np.stack([begun] * 3))
+    same = np.delete(np.arange(23), [9, 19])  # there, an episode ended
+    np.testing.assert_array_equal(rows.obs[same + 1].view(np.uint32), rows.next_obs[same].view(np.uint32))
+    np.testing.assert_array_equal(rows.next_obs[-1].view(np.uint32), np.asarray(run.env.obs[0]).view(np.uint32))
+    assert len(np.unique(rows.next_obs[-1, 6:])) > 10  # the premise: targets moved
+    assert np.isfinite(report["q_mean"])
+    assert run.rows.nbytes <= plan.capacity * 4 * (2 * 246 + 8 + 3) / 3
+
+
 def test_pending_half_steps_take_no_time():
     agent = build(Counting, {"draw": 1.0, "batch_size": 4})
     env = build(Walk, {"horizon": 3, "half_steps": True})
