@@ -82,8 +82,9 @@ class Task(flax.struct.PyTreeNode, Env):
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Store plainly what is observed in a new way: the parent's way may lose some of it."""
-        own = vars(cls).keys()
-        if own & {"observe", "reset", "begin", "step", "_sense"} and "store" not in own:
+        says = next(parent for parent in cls.__mro__ if "store" in vars(parent))
+        observing = ("observe", "_sense", "begin", "reset", "step")
+        if any(getattr(cls, name) is not getattr(says, name) for name in observing):
             cls.store, cls.restore = Task.store, Task.restore
         super().__init_subclass__(**options)
 

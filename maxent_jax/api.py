@@ -164,7 +164,6 @@ def prepare(
     else:
         raise InvalidSetting(f"agent = {fields.show(agent)}: must be an agent's name or an Agent")
     base = _build_agent(row.agent, given)
-    replay.check(task)
     count = STEPS.check(steps) or row.steps
     parallel = ENVS.check(envs) or row.envs
     chunks = EVALUATIONS.check(evaluations)
@@ -177,6 +176,7 @@ def prepare(
     updates = max(sweeps.total_updates(program) for program in expanded.programs)
     if updates >= 2**31:
         raise InvalidSetting(f"steps = {count}: makes {updates} updates; must stay below 2147483648")
+    replay.check(task)
     held = sweeps.check_memory(expanded)
 
     name = agent_name(base)

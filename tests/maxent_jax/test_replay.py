@@ -116,17 +116,29 @@ class Rounded(Mixed):
         return super().observe(physics) + 0.25
 
 
+class Shift:
+    def observe(self, physics):
+        return super().observe(physics) + 0.25
+
+
+class Shifted(Shift, Mixed):
+    """Likewise, by a class that is no task."""
+
+
 class Renamed(Mixed):
     """The same observations under a new name."""
 
 
-def test_a_new_observation_is_stored_as_it_is():
-    rounded, renamed = fields.build(Rounded, {}), fields.build(Renamed, {})
-    obs = jnp.array([0.25, -0.75, 3.25])
-    np.testing.assert_array_equal(rounded.restore(rounded.store(obs)), obs)
-    assert replay.init(1, renamed).shape == replay.init(1, fields.build(Mixed, {})).shape
-    replay.check(rounded)
-    replay.check(renamed)
+@pytest.mark.parametrize("kind", [Rounded, Shifted])
+def test_a_new_observation_is_stored_as_it_is(kind):
+    env, obs = fields.build(kind, {}), jnp.array([0.25, -0.75, 3.25])
+    np.testing.assert_array_equal(env.restore(env.store(obs)), obs)
+    replay.check(env)
+
+
+def test_an_old_observation_is_stored_as_the_parent_stores_it():
+    replay.check(fields.build(Renamed, {}))
+    assert Renamed.store is Mixed.store
 
 
 class Lossy(Pendulum):
