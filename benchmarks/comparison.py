@@ -176,7 +176,7 @@ def judge(found: Scores, truth: np.ndarray, fresh: np.ndarray, label: np.ndarray
 def ask(agent: SACAdaEnt, env: Any, run: Any, counters: Any) -> tuple[Scores, jax.Array, jax.Array, jax.Array]:
     """Scores, truth (majority of draws), a fresh verdict and a label at states from replay."""
     keys = jax.random.split(jax.random.key(99), 3)
-    obs = replay.sample(run.rows, counters.env_steps, keys[0], STATES, env.spec).obs
+    obs = replay.sample(run.rows, counters.env_steps, keys[0], STATES, env).obs
     blocks = obs.reshape(-1, 256, obs.shape[-1])
 
     def draw(key: jax.Array) -> jax.Array:

@@ -61,16 +61,16 @@ def environment(agent: Any, env: Any, run: Run, key: jax.Array) -> Run:
 
 def add(agent: Any, env: Any, carry: Any, key: jax.Array) -> Any:
     """Write a transition, another one each time."""
-    del agent, env, key
+    del agent, key
     rows, added, transition = carry
     transition = transition.replace(reward=transition.reward + 1.0)
-    return replay.add(rows, transition, added), added + 1, transition
+    return replay.add(rows, transition, added, env), added + 1, transition
 
 
 def sample(agent: Any, env: Any, carry: Any, key: jax.Array) -> Any:
     """Draw a batch."""
     rows, added, _ = carry
-    return rows, added, replay.sample(rows, added, key, agent.batch_size, env.spec)
+    return rows, added, replay.sample(rows, added, key, agent.batch_size, env)
 
 
 def update(agent: Any, env: Any, carry: Any, key: jax.Array) -> Any:
@@ -139,8 +139,8 @@ def trained(compiled: Any) -> Chain:
 
 def parts(program: Any, run: Run, added: jax.Array, steps: int, updates: int) -> dict[str, Chain]:
     """Every part of an environment step as a scan of its own."""
-    spec, batch_size = program.env.spec, program.agent.batch_size
-    draw = lambda rows, count: replay.sample(rows, added, jax.random.key(2), count, spec)  # noqa: E731
+    env, batch_size = program.env, program.agent.batch_size
+    draw = lambda rows, count: replay.sample(rows, added, jax.random.key(2), count, env)  # noqa: E731
     one, batch = (jax.vmap(lambda rows, n=n: draw(rows, n))(run.rows) for n in (1, batch_size))
     shared = (0, None, 0)
     return {

@@ -33,7 +33,7 @@ CAPACITIES = (100_000, 1_000_000)
 BATCH = 256
 STEPS = 5_000
 RESULT = Path(__file__).parent / "results" / "replay.json"
-SPEC = envs.spec("vehicle")
+ENV = envs.make("vehicle")
 
 
 class Buffer(NamedTuple):
@@ -55,7 +55,7 @@ class Buffer(NamedTuple):
 def transition(key: jax.Array, *leading: int) -> Transition:
     """Random transitions of the vehicle."""
     draw = lambda index, *shape: jax.random.normal(jax.random.fold_in(key, index), (*leading, *shape))  # noqa: E731
-    o, a = SPEC.observation_size, SPEC.action_size
+    o, a = ENV.observation_size, ENV.action_size
     return Transition(
         obs=draw(0, o), action=draw(1, a), reward=draw(2), terminated=draw(3), duration=draw(4), next_obs=draw(5, o)
     )
@@ -64,9 +64,9 @@ def transition(key: jax.Array, *leading: int) -> Transition:
 def ours(capacity: int) -> Buffer:
     """The ring of rows; how many were added is shared by all runs."""
     return Buffer(
-        full=lambda key: (jax.random.normal(key, (capacity, _row_size())), jnp.int32(capacity)),
-        add=lambda state, new: (replay.add(state[0], jax.tree.map(lambda x: x[None], new), state[1]), state[1] + 1),
-        sample=lambda state, key: replay.sample(state[0], state[1], key, BATCH, SPEC),
+        full=lambda key: (replay.pack(transition(key, capacity), ENV), jnp.int32(capacity)),
+        add=lambda state, new: (replay.add(state[0], _alone(new), state[1], ENV), state[1] + 1),
+        sample=lambda state, key: replay.sample(state[0], state[1], key, BATCH, ENV),
         axes=(0, None),
     )
 
@@ -90,14 +90,13 @@ def packed_item_buffer(flashbax: Any, capacity: int) -> Buffer:
     buffer = flashbax.make_item_buffer(capacity, BATCH, BATCH)
 
     def full(key: jax.Array) -> Any:
-        state = buffer.init(jnp.zeros(_row_size()))
-        return state.replace(experience=jax.random.normal(key, (1, capacity, _row_size())), is_full=jnp.array(True))
+        rows = replay.pack(transition(key, capacity), ENV)
+        return buffer.init(rows[0]).replace(experience=rows[None], is_full=jnp.array(True))
 
     def sample(state: Any, key: jax.Array) -> Transition:
-        rows = buffer.sample(state, key).experience
-        return replay._unpack(rows, SPEC.observation_size, SPEC.action_size)
+        return replay.unpack(buffer.sample(state, key).experience, ENV)
 
-    return Buffer(full, lambda state, new: buffer.add(state, replay._pack(new)), sample, items.axes)
+    return Buffer(full, lambda state, new: buffer.add(state, replay.pack(_alone(new), ENV)[0]), sample, items.axes)
 
 
 def repeated(buffer: Buffer, runs: int, steps: int) -> tuple[Callable[[], Any], int]:
@@ -191,8 +190,9 @@ def table(result: dict[str, Any]) -> Table:
     return shown
 
 
-def _row_size() -> int:
-    return replay.row_size(SPEC.observation_size, SPEC.action_size)
+def _alone(new: Transition) -> Transition:
+    """A transition with a leading axis of one."""
+    return jax.tree.map(lambda x: x[None], new)
 
 
 def main(repetitions: int = 7, steps: int = STEPS, folder: Path = Path(".venv-flashbax"), out: Path = RESULT) -> None:

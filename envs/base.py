@@ -80,6 +80,14 @@ class Task(flax.struct.PyTreeNode, Env):
     action_delay: int = setting(0, "control steps between an action and its effect", low=0, high=100, static=True)
     reward_scale: float = setting(1.0, "what every reward is multiplied by")
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Store plainly what is observed in a new way: the parent's way may lose some of it."""
+        says = next(parent for parent in cls.__mro__ if "store" in vars(parent))
+        observing = ("observe", "_sense", "begin", "reset", "step")
+        if any(getattr(cls, name) is not getattr(says, name) for name in observing):
+            cls.store, cls.restore = Task.store, Task.restore
+        super().__init_subclass__(**options)
+
     def validate(self) -> None:
         """Raise an `InvalidSetting` where fields contradict each other; a grid's fields come stacked."""
 
@@ -104,6 +112,18 @@ class Task(flax.struct.PyTreeNode, Env):
     def observe(self, physics: Any) -> jax.Array:
         """What the agent sees of a state: (len(observes),)."""
         raise NotImplementedError
+
+    def store(self, obs: jax.Array) -> Any:
+        """An observation as replay keeps it: vectors of 32-, 16- or 8-bit numbers, from which `restore` makes it again.
+
+        A task whose numbers are a few whole ones may keep them as such. A class with an `observe` (`reset`, `step`) of
+        its own and without a `store` keeps observations as they are, whatever its parent does.
+        """
+        return obs
+
+    def restore(self, stored: Any) -> jax.Array:
+        """The observation of which `store` made this: the same bits, wherever either is compiled."""
+        return stored
 
     def disturb(self, physics: Any, action: jax.Array, push: Push) -> tuple[Any, jax.Array]:
         """Apply `process_noise`: `push(x)` is x with noise. Here to the action; to velocities where a task has any."""

@@ -26,6 +26,8 @@ ARMATURE = 1e-4
 """Inertia that every joint has of its own, kg m^2: what a servo turns is at least as heavy."""
 SAMPLES = 30
 START = np.tile(np.array([50, 0], np.float32), 4)
+SENSED = 6
+"""Numbers in an observation before the targets."""
 JOINTS = (
     *("shoulder left", "elbow left", "shoulder right", "elbow right"),
     *("hip right", "knee right", "hip left", "knee left"),
@@ -102,7 +104,7 @@ class QuadrupedState(flax.struct.PyTreeNode):
     Attributes:
       motion: of the torso (7 positions, 6 velocities) and the joints.
       commanded: (2, 8) the last two vectors of servo targets, the older one first.
-      history: (30, 8) every second vector of servo targets, the oldest first.
+      history: (30, 8) every second vector of servo targets, the oldest first; int8: they are whole.
       steps: control steps since the reset.
       contacts: how often a front limb touched the floor since the reset.
     """
@@ -137,7 +139,7 @@ class Quadruped(Task):
         "measured", "what an action turns a target away from: angle or last target", choices=("measured", "commanded")
     )
     turn: float = setting(11.0, "a target is this far from where it starts from at action 1, degrees", above=0)
-    reach: float = setting(110.0, "bound of the targets, degrees", above=0)
+    reach: float = setting(110.0, "bound of the targets, degrees; whole ones fit into a byte", above=0, high=127)
     servo_torque: float = setting(0.2, "largest torque of a servo, N m", above=0)
     servo_stiffness: float = setting(3.0, "torque of a servo for being off its target, N m/rad", above=0)
     servo_rate: float = setting(
@@ -200,7 +202,7 @@ class Quadruped(Task):
         return QuadrupedState(
             motion=mechanics.at(jnp.concatenate([torso, jnp.deg2rad(START)]), jnp.zeros(14)),
             commanded=jnp.tile(START, (2, 1)),
-            history=jnp.tile(START, (SAMPLES, 1)),
+            history=jnp.tile(START.astype(np.int8), (SAMPLES, 1)),
             steps=jnp.zeros((), jnp.int32),
             contacts=jnp.zeros((), jnp.int32),
         )
@@ -219,7 +221,8 @@ class Quadruped(Task):
             return mechanics.advance(model, motion, self.servo(motion, target), 1), None
 
         motion, _ = jax.lax.scan(substep, motion, jnp.stack([last, target, target]))
-        history = jnp.where(physics.steps % 2 == 0, jnp.append(physics.history[1:], target[None], 0), physics.history)
+        longer = jnp.append(physics.history, target[None].astype(jnp.int8), 0)
+        history = jnp.where(physics.steps % 2 == 0, longer[1:], longer[:-1])
         after = QuadrupedState(
             motion=motion,
             commanded=jnp.stack([last, target]),
@@ -237,7 +240,25 @@ class Quadruped(Task):
     def observe(self, physics: QuadrupedState) -> jax.Array:
         """Quaternion x, y, z, w; rates; targets."""
         quaternion = jnp.roll(physics.motion.qpos[3:7], -1)
-        return jnp.concatenate([quaternion, self._rates(physics.motion), physics.history.ravel() / self.reach])
+        return jnp.concatenate([quaternion, self._rates(physics.motion), self._shares(physics.history.ravel())])
+
+    def store(self, obs: jax.Array) -> Any:
+        """The targets as whole degrees, a byte each, where no noise is on them."""
+        if self.observation_noise is not None:
+            return obs
+        sensed, shares, time = jnp.split(obs, (SENSED, SENSED + SAMPLES * len(JOINTS)))
+        return sensed, jnp.round(shares * self.reach).astype(jnp.int8), time
+
+    def restore(self, stored: Any) -> jax.Array:
+        """The same shares as `observe` makes of the same degrees."""
+        if self.observation_noise is not None:
+            return stored
+        sensed, degrees, time = stored
+        return jnp.concatenate([sensed, self._shares(degrees), time])
+
+    def _shares(self, degrees: jax.Array) -> jax.Array:
+        # times a reciprocal: XLA divides a vector by a number in one program and does this in the next, to other bits
+        return degrees.astype(jnp.float32) * (1.0 / jnp.asarray(self.reach, jnp.float32))
 
     def targets(self, physics: QuadrupedState, action: jax.Array) -> jax.Array:
         """(8,) whole degrees that an action (8,) asks of the servos."""

@@ -17,7 +17,7 @@ from rich.console import Console
 import envs as tasks
 from envs import fields
 from envs.fields import InvalidSetting, Setting
-from maxent_jax import interrupts, plots, runs
+from maxent_jax import interrupts, plots, replay, runs
 from maxent_jax import sweep as sweeps
 from maxent_jax.agents import Agent, agent_name
 from maxent_jax.progress import Reporter
@@ -176,6 +176,7 @@ def prepare(
     updates = max(sweeps.total_updates(program) for program in expanded.programs)
     if updates >= 2**31:
         raise InvalidSetting(f"steps = {count}: makes {updates} updates; must stay below 2147483648")
+    replay.check(task)
     held = sweeps.check_memory(expanded)
 
     name = agent_name(base)

@@ -266,14 +266,13 @@ def check_memory(sweep: Sweep) -> int:
     free = free_bytes()
     if needed <= 0.9 * free:
         return needed
-    plan, env = program.schedule, program.env
-    row_bytes = 4 * trainer.replay.row_size(env.observation_size, env.action_size) * len(program.runs)
-    rest = needed - plan.capacity * row_bytes
-    fits = max(0, int((0.9 * free - rest) // row_bytes))
+    plan, fits = program.schedule, 0
     if agent_bytes(program) > 0.5 * needed:
-        what, fits = f"agent.hidden = {getattr(program.agent, 'hidden', ())}", 0
+        what = f"agent.hidden = {getattr(program.agent, 'hidden', ())}"
     elif plan.capacity:
         what = f"agent.buffer_size = {getattr(program.agent, 'buffer_size', 0)}"
+        rows = tree_bytes(_shapes(program).rows)
+        fits = max(0, int((0.9 * free - (needed - rows)) // (rows / plan.capacity)))
     else:
         what = f"envs = {plan.envs}"
     raise InvalidSetting(

@@ -143,7 +143,7 @@ def no_steps() -> Counters:
 def begin(agent: Agent, env: Any, seed: jax.Array, plan: Schedule) -> Run:
     """A fresh run; all its randomness comes from its seed."""
     agent_key, env_key, key = jax.random.split(jax.random.key(seed), 3)
-    rows = replay.init(plan.capacity, env.observation_size, env.action_size) if plan.capacity else None
+    rows = replay.init(plan.capacity, env) if plan.capacity else None
     return Run(
         agent=agent.init(agent_key, env.spec),
         env=jax.vmap(for_training(env).reset)(jax.random.split(env_key, plan.envs)),
@@ -164,7 +164,7 @@ def prefill(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule
         key, action_key = jax.random.split(run.key)
         action = jax.random.uniform(action_key, (plan.envs, env.action_size), minval=-1.0, maxval=1.0)
         run, transition, _, ended = step_environments(env, run.replace(key=key), action)
-        return (*remember(run, counters, transition), add_finished(finished, ended)), None
+        return (*remember(env, run, counters, transition), add_finished(finished, ended)), None
 
     carry = (run, counters, no_episodes())
     (run, counters, finished), _ = jax.lax.scan(one_step, carry, length=plan.prefill)
@@ -198,12 +198,12 @@ def off_policy_iteration(
         key, action_key = jax.random.split(run.key)
         action = agent.act(run.agent, run.env.obs, action_key)
         run, transition, _, ended = step_environments(env, run.replace(key=key), action)
-        return remember(run, counters, transition), ended
+        return remember(env, run, counters, transition), ended
 
     def one_update(run: Run, _: Any) -> tuple[Run, Metrics]:
         assert run.rows is not None
         key, batch_key, update_key = jax.random.split(run.key, 3)
-        batch = replay.sample(run.rows, counters.env_steps, batch_key, agent.batch_size, env.spec)
+        batch = replay.sample(run.rows, counters.env_steps, batch_key, agent.batch_size, env)
         state, metrics = agent.update(run.agent, batch, update_key)
         return run.replace(agent=state, key=key), metrics
 
@@ -255,10 +255,10 @@ def step_environments(env: Any, run: Run, action: jax.Array) -> tuple[Run, Trans
     return run, transition, state.done, ended
 
 
-def remember(run: Run, counters: Counters, transition: Transition) -> tuple[Run, Counters]:
+def remember(env: Any, run: Run, counters: Counters, transition: Transition) -> tuple[Run, Counters]:
     """Put one step of every environment into replay."""
     assert run.rows is not None
-    rows = replay.add(run.rows, transition, counters.env_steps)
+    rows = replay.add(run.rows, transition, counters.env_steps, env)
     return run.replace(rows=rows), counters.replace(env_steps=counters.env_steps + transition.reward.shape[0])
 
 

@@ -37,7 +37,7 @@ def test_step_returns_the_shapes_and_strong_types_of_reset(name, training):
     assert state.obs.shape == (env.observation_size,)
     assert state.reward.shape == state.done.shape == ()
     assert not any(leaf.weak_type for leaf in jax.tree.leaves(after))
-    assert {str(leaf.dtype) for leaf in jax.tree.leaves(after)} <= {"float32", "int32", "key<fry>"}
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(after)} <= {"float32", "int32", "int8", "key<fry>"}
 
 
 @pytest.mark.parametrize("name", TASKS)

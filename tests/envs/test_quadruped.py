@@ -216,6 +216,29 @@ def test_robot_has_fallen_beyond_1_3_rad(roll, pitch, yaw):
     assert bool(fallen) == (max(abs(roll), abs(pitch)) > 1.3)
 
 
+def test_observations_on_the_way_are_restored_to_the_bit():
+    reaches = [110, 97.3, 127, 52, 33.3, 7.7, 1, 0.1, *np.random.default_rng(1).uniform(30, 127, 8)]
+    tasks = [make(reach=reach) for reach in reaches]
+    obs = np.asarray(play(tasks, random_actions())[1]["obs"])
+    store, restore = (
+        jax.jit(jax.vmap(lambda env, *x, way=way: jax.vmap(getattr(env, way))(*x))) for way in ("store", "restore")
+    )
+    sensed, degrees, _ = stored = store(stack(tasks), obs)
+    again = np.asarray(restore(stack(tasks), stored))
+    np.testing.assert_array_equal(obs.view(np.uint32), again.view(np.uint32))
+    assert (sensed.shape[-1], degrees.shape[-1], degrees.dtype) == (6, 240, np.int8)
+    assert len(np.unique(degrees)) > 100  # the premise: the targets move
+    start = jnp.stack([task.begin(task.start(jax.random.key(0))).obs for task in tasks])  # not compiled as one program
+    again = np.asarray(restore(stack(tasks), store(stack(tasks), start[:, None])))[:, 0]
+    np.testing.assert_array_equal(np.asarray(start).view(np.uint32), again.view(np.uint32))
+
+
+def test_targets_beyond_a_byte_are_refused():
+    make(reach=127)
+    with pytest.raises(ValueError, match=r"env\.reach = 127\.1: must be a number > 0 and <= 127"):
+        make(reach=127.1)
+
+
 def test_targets_start_from_the_angles_or_from_the_last_targets():
     physics = make().start(jax.random.key(0))
     motion = physics.motion.replace(qpos=physics.motion.qpos.at[7:].set(np.deg2rad(START + 3.3)))

@@ -155,6 +155,15 @@ def test_held_bytes_are_those_of_what_is_allocated(many):
     assert agents + replay < held < agents + replay + 40 * 200
 
 
+def test_held_bytes_count_what_replay_keeps_in_a_byte_as_a_byte():
+    agent = fields.build(AGENTS["sac"], tiny.FIELDS["sac"] | {"buffer_size": 1000}, "agent.")
+    grid = {"env.reach": (110.0, 97.3), "env.observation_noise": (None, 0.1)}
+    whole, noisy = expand(agent, envs.make("quadruped"), (0, 1), grid, 2000, 1, 1).programs
+    runs, transitions, history = 4, 1000, 30 * 8
+    saved = runs * transitions * 2 * history * 3
+    assert saved < held_bytes(noisy) - held_bytes(whole) < saved + 100 * runs  # the noise has keys
+
+
 @pytest.mark.slow
 def test_static_fields_of_a_task_train_as_programs_of_their_own(tmp_path):
     options = {"steps": 8, "evaluations": 1, "agent_fields": tiny.FIELDS["sac"], "env_fields": {"horizon": 4}}

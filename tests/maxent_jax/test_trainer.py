@@ -30,7 +30,7 @@ def trained(agent, env, plan, chunks=1, seed=0):
 
 def stored(run, env, count):
     """The first `count` rows of replay as transitions, in the order in which they were made."""
-    return jax.tree.map(np.asarray, replay._unpack(run.rows[:count], env.observation_size, env.action_size))
+    return jax.tree.map(np.asarray, replay.unpack(run.rows[:count], env))
 
 
 @pytest.mark.parametrize(
@@ -200,13 +200,30 @@ def _toy_rows(env, actions):
         run, counters = trainer.begin(agent, env, 0, plan), trainer.no_steps()
         for action in actions:
             run, transition, _, _ = trainer.step_environments(env, run, jnp.full((1, 1), action))
-            run, counters = trainer.remember(run, counters, transition)
-        return replay.sample(run.rows, counters.env_steps, jax.random.key(0), 100, env.spec)
+            run, counters = trainer.remember(env, run, counters, transition)
+        return replay.sample(run.rows, counters.env_steps, jax.random.key(0), 100, env)
 
     batch = draw()
     assert set(np.asarray(batch.action[:, 0])) == set(np.asarray(actions))
     first = np.argmax(np.asarray(batch.action) == np.asarray(actions), axis=0)
     return jax.tree.map(lambda x: x[first], batch)
+
+
+@pytest.mark.slow
+def test_the_quadruped_trains_from_bytes_that_are_its_observations():
+    agent = build(SAC, {"hidden": (8,), "batch_size": 8, "buffer_size": 64, "prefill_steps": 8})
+    env = envs.make("quadruped", horizon=10)
+    plan = trainer.schedule(agent, steps=16, evaluations=1)
+    run, _, (_, report) = trained(agent, env, plan)
+    rows = stored(run, env, 24)
+    begun = trainer.begin(agent, env, 0, plan).env.obs[0]
+    np.testing.assert_array_equal(rows.obs[[0, 10, 20]], np.stack([begun] * 3))
+    same = np.delete(np.arange(23), [9, 19])  # there, an episode ended
+    np.testing.assert_array_equal(rows.obs[same + 1].view(np.uint32), rows.next_obs[same].view(np.uint32))
+    np.testing.assert_array_equal(rows.next_obs[-1].view(np.uint32), np.asarray(run.env.obs[0]).view(np.uint32))
+    assert len(np.unique(rows.next_obs[-1, 6:])) > 10  # the premise: targets moved
+    assert np.isfinite(report["q_mean"])
+    assert run.rows.nbytes <= plan.capacity * 4 * (2 * 246 + 8 + 3) / 3
 
 
 def test_pending_half_steps_take_no_time():
