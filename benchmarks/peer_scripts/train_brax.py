@@ -3,7 +3,8 @@
 Its `train` is one call that compiles anew and ends when all is done. So it runs in a thread and is held where it calls
 back: it goes on for an epoch whenever it is asked to. The seconds are its own, of the epoch alone.
 """
-# pyright: basic, reportMissingImports=false
+# pyright: basic, reportMissingImports=false, reportArgumentType=false
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
 
 import functools
 import queue

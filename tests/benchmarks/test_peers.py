@@ -119,6 +119,8 @@ def test_torch_and_our_sac_adaent_agree(hidden, tmp_path):
 
 def load(name):
     spec = importlib.util.spec_from_file_location(name, peers.SCRIPTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
