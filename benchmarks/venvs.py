@@ -40,7 +40,7 @@ def last_error(text: str) -> str:
 
 
 def variables(threads: int) -> Mapping[str, str]:
-    """The process's variables, with a bound for the threads of torch and its like; waiting ones must not spin."""
+    """The process's variables, with a bound for the threads of torch and its like."""
     count = str(threads)
     bounds = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), count)
-    return os.environ | bounds | {"OMP_WAIT_POLICY": "passive"}
+    return os.environ | bounds

@@ -70,7 +70,7 @@ class Ours(serve.Training):
         seeds = np.arange(self.runs, dtype=np.uint32) + np.uint32(1000 * seed)
         begun = self.compiled.begin(*self.fields, seeds)
         self.state = self.compiled.prefill(*self.fields, begun, trainer.no_steps())[:2]
-        self.counts = np.zeros(2)
+        self.counts = np.zeros(2, int)
 
     def advance(self):
         """A chunk of all runs."""
@@ -80,8 +80,8 @@ class Ours(serve.Training):
 
         seconds = serve.timed(train)
         before = self.counts
-        self.counts = self.runs * np.array([float(self.state[1].env_steps), float(self.state[1].updates)])
-        return (*(self.counts - before), seconds)
+        self.counts = self.runs * np.array([self.state[1].env_steps, self.state[1].updates], int)
+        return (*(self.counts - before).tolist(), seconds)
 
     def evaluate(self):
         """By the first run's mean action."""
