@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-torch.set_default_dtype(torch.float64)
-
 
 class Learner:
     """Parameters by path, their slow copies, and Adam in the midst of its work."""
@@ -34,7 +32,7 @@ class Learner:
 
     def _part(self, arrays, part):
         prefix = f"start/{self.name}.{part}/"
-        return {k.removeprefix(prefix): torch.tensor(v).double() for k, v in arrays.items() if k.startswith(prefix)}
+        return tensors(arrays, prefix)
 
     def descend(self, loss, max_norm=math.inf):
         """One step of Adam down the gradient, which is shortened to max_norm."""
@@ -60,10 +58,15 @@ class Learner:
         }
 
 
+def tensors(arrays, prefix):
+    """The arrays whose names begin so, by the rest of their names, in torch's default precision."""
+    dtype = torch.get_default_dtype()
+    return {k.removeprefix(prefix): torch.tensor(v).to(dtype) for k, v in arrays.items() if k.startswith(prefix)}
+
+
 def dense(params, layer, x):
-    """A linear layer, or a stack of them."""
-    bias = params[f"{layer}/bias"]
-    return x @ params[f"{layer}/kernel"] + (bias[:, None] if bias.ndim > 1 else bias)
+    """A linear layer."""
+    return functional.linear(x, params[f"{layer}/kernel"].T, params[f"{layer}/bias"])
 
 
 def torso(params, depth, x, activation):
@@ -96,14 +99,21 @@ class SAC:
         self.plain = Learner(arrays, "plain_critic", fields["lr"]) if adaptive else None
 
     def q(self, params, obs, action):
-        """(2, B) values of the twins."""
-        x = torso(params, self.depth, torch.cat([obs, action], -1), functional.relu)
-        return dense(params, f"Dense_{self.depth}", x)[..., 0]
+        """(2, B) values of the twins, one after the other: torch is slower with both in one product."""
+        x, values = torch.cat([obs, action], -1), []
+        for twin in range(2):
+            net = {path: stacked[twin] for path, stacked in params.items()}
+            values.append(dense(net, f"Dense_{self.depth}", torso(net, self.depth, x, functional.relu))[..., 0])
+        return torch.stack(values)
+
+    def policy(self, obs):
+        """Mean and log standard deviation before tanh."""
+        x = torso(self.actor.params, self.depth, obs, functional.relu)
+        return dense(self.actor.params, "mean", x), dense(self.actor.params, "log_std", x).clamp(-20, 2)
 
     def sample(self, obs, noise):
         """Squashed actions and their log-densities."""
-        x = torso(self.actor.params, self.depth, obs, functional.relu)
-        mean, log_std = dense(self.actor.params, "mean", x), dense(self.actor.params, "log_std", x).clamp(-20, 2)
+        mean, log_std = self.policy(obs)
         x = mean + log_std.exp() * noise
         action = torch.tanh(x)
         return action, normal_log_prob(x, mean, log_std) - torch.log(1 - action**2).sum(-1)
@@ -130,8 +140,9 @@ class SAC:
         if self.plain:
             with torch.no_grad():
                 n = noise["landscape"].shape[1]
-                repeated = obs[:, None].expand(-1, n, -1).reshape(-1, obs.shape[-1])
-                drawn, _ = self.sample(repeated, noise["landscape"].reshape(len(repeated), -1))
+                mean, log_std = self.policy(obs)
+                drawn = torch.tanh(mean[:, None] + log_std.exp()[:, None] * noise["landscape"]).flatten(0, 1)
+                repeated = obs[:, None].expand(-1, n, -1).flatten(0, 1)
                 landscapes = [
                     self.q(critic.params, repeated, drawn).min(0).values.reshape(-1, n)
                     for critic in (self.critic, self.plain)
@@ -229,15 +240,13 @@ class PPO:
 def main(folder):
     """Do all jobs."""
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
     for job in json.loads((folder / "jobs.json").read_text()):
         if job["peer"] != "torch":
             continue
         with np.load(folder / f"{job['stem']}.npz") as file:
             arrays = dict(file)
-        parts = {
-            part: {k.removeprefix(part): torch.tensor(v).double() for k, v in arrays.items() if k.startswith(part)}
-            for part in ("batch/", "noise/")
-        }
+        parts = {part: tensors(arrays, part) for part in ("batch/", "noise/")}
         fields = job["fields"]
         adaptive = job["algorithm"] == "SACAdaEnt"
         agent = PPO(arrays, fields) if job["algorithm"] == "PPO" else SAC(arrays, fields, adaptive)

@@ -1,0 +1,495 @@
+"""Our trainer beside what one would pick instead: rejax, SBX, Stable-Baselines3, Brax; SAC-AdaEnt beside plain torch.
+
+`python -m benchmarks.peers` builds an environment for each peer (`.venv-NAME`, versions pinned in a file beside its
+script), writes `benchmarks/results/peers.json` after every stage and prints its tables. A peer whose environment cannot
+be built, or whose script fails, is a row with its error; the rest goes on.
+
+Every peer is a process of its own with the same cores and bounds on threads. All wait idle but the one that is asked to
+train for a few seconds; the repetitions are the outer loop, the peers the inner one. Stages:
+
+* `sac`: SAC on the pendulum, one environment, an update a step, batch 256, a replay of 10 000 rows. Nets 64-64 of 1 run
+  and of 8 that are mapped together, where a peer can, and 256-256. Updates a second of all runs, without compilation.
+  rejax draws without replacement, for which it sorts the whole replay: with the 131 072 rows that are its default it is
+  slower, and is measured, too.
+* `ppo`: 16 environments, rollouts of 2048 steps, 10 passes in minibatches of 64, nets 64-64. Environment steps a
+  second. Brax's minibatches are 4 pieces of 16 steps.
+* `learn`: seconds until SAC at 64-64 reaches a mean return of -250, looked at after every 500 steps; at most 30 000.
+  The looks are 20 episodes by the mean action, from the same starts for all (Brax's own evaluation draws its 20), and
+  take no part in the time. Compilation is told beside it: what a process needs until the end of its first chunk, less
+  the time of another; imports are not in it.
+* `adaent`: updates of SAC-AdaEnt by themselves, batch 256, 100 samples, the quadrotor's 9 observations and 4 actions,
+  1 run and 8 (torch: in turn). Torch compares without gradients. One update of it is checked against ours.
+
+Not alike: rejax takes the time limit for a termination; Brax learns the temperature at 3e-4 and not at 1e-3, squashes
+PPO's actions, and has our physics, since it has no pendulum; Stable-Baselines3 and SBX step Gymnasium's.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import timing, venvs
+from benchmarks.sb3 import environment, updates
+from envs import fields
+from envs.base import EnvSpec
+from maxent_jax.agents import SACAdaEnt
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = Path(__file__).parent / "peer_scripts"
+RESULT = Path(__file__).parent / "results" / "peers.json"
+STAGES = ("sac", "ppo", "learn", "adaent")
+LIMIT = 900.0
+"""Seconds after which a peer that does not answer is ended."""
+
+REJAX_CAPACITY = 131_072
+"""Rows of replay that rejax has unless it is told otherwise."""
+SAC = {"algorithm": "sac", "batch": 256, "capacity": 10_000, "prefill": 256, "lr": 1e-3, "tau": 0.005, "gamma": 0.99}
+PPO = {"algorithm": "ppo", "batch": 64, "rollout": 2048, "envs": 16, "passes": 10, "lr": 1e-3, "gamma": 0.9}
+SAC_CASES = {
+    "64-64, 1 run": SAC | {"hidden": (64, 64), "runs": 1, "chunk": 500},
+    "64-64, 8 runs": SAC | {"hidden": (64, 64), "runs": 8, "chunk": 100},
+    "256-256, 1 run": SAC | {"hidden": (256, 256), "runs": 1, "chunk": 100},
+    "64-64, 1 run, replay 131 072": SAC | {"hidden": (64, 64), "runs": 1, "chunk": 500, "capacity": REJAX_CAPACITY},
+    "64-64, 8 runs, replay 131 072": SAC | {"hidden": (64, 64), "runs": 8, "chunk": 100, "capacity": REJAX_CAPACITY},
+}
+PPO_CASES = {"64-64": PPO | {"hidden": (64, 64), "runs": 1, "chunk": 2048}}
+LEARN_SETTINGS = SAC_CASES["64-64, 1 run"]
+LEARN_GOAL, LEARN_STEPS = -250.0, 30_000
+ADAENT_CASES = {f"{h}-{h}, {n} run{'s' * (n > 1)}": ((h, h), n) for h in (256, 64) for n in (1, 8)}
+AGREEMENT = 1e-4
+"""Largest difference of a parameter after one update of SAC-AdaEnt, torch's and ours, both in 32 bits."""
+
+GOALS = (
+    *(("sac", f"64-64, 1 run{replay}", "ours", "rejax", 1.3) for replay in ("", ", replay 131 072")),
+    *(("sac", f"64-64, 8 runs{replay}", "ours", "rejax", 1.5) for replay in ("", ", replay 131 072")),
+    ("sac", "64-64, 1 run", "ours", "sbx", 2.0),
+    ("sac", "64-64, 1 run", "ours", "sb3", 4.0),
+    *(("sac", "256-256, 1 run", "ours", peer, 1.0) for peer in ("rejax", "sbx", "sb3", "brax")),
+    *(("adaent", f"256-256, {runs}", "ours, exact", "torch", 1.0) for runs in ("1 run", "8 runs")),
+    *(("adaent", f"256-256, {runs}", "ours, fast", "torch", 10.0) for runs in ("1 run", "8 runs")),
+)
+"""Stage, case, whose rate over whose, and how large that should be at least."""
+
+Reply = dict[str, Any]
+
+
+class PeerError(RuntimeError):
+    """A peer cannot be measured; says why in one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """What is compared.
+
+    Attributes:
+      script: run in its environment; see `peer_scripts/serve.py`.
+      requirements: what its environment holds; None: it runs in ours.
+      venv: its environment's folder, in the folder of all.
+      arguments: of the script.
+      maps: can train several runs at a time.
+    """
+
+    script: Path
+    requirements: Path | None = None
+    venv: str = ""
+    arguments: tuple[str, ...] = ()
+    maps: bool = False
+
+
+def _own(name: str, script: str, *arguments: str, maps: bool = False) -> Peer:
+    return Peer(SCRIPTS / script, SCRIPTS / f"requirements-{name}.txt", f".venv-{name}", arguments, maps)
+
+
+PEERS: dict[str, Peer] = {
+    "ours": Peer(SCRIPTS / "train_ours.py", maps=True),
+    "rejax": _own("rejax", "train_rejax.py", maps=True),
+    "sbx": _own("sbx", "train_baselines.py", "sbx"),
+    "sb3": Peer(
+        SCRIPTS / "train_baselines.py", environment.REQUIREMENTS, ".venv-sb3", arguments=("stable_baselines3",)
+    ),
+    "brax": _own("brax", "train_brax.py"),
+    "torch": Peer(SCRIPTS / "torch_adaent.py", environment.REQUIREMENTS, ".venv-sb3"),
+}
+TRAINERS = ("ours", "rejax", "sbx", "sb3", "brax")
+
+
+class Process:
+    """A peer's script, running and waiting to be asked."""
+
+    def __init__(self, peer: Peer, venvs_at: Path, threads: int):
+        """Build its environment and start it.
+
+        Args:
+          peer: which.
+          venvs_at: the folder of the environments.
+          threads: cores that it may use, and the bound of its libraries' own threads.
+
+        Raises:
+          PeerError: its environment cannot be built.
+        """
+        try:
+            python = venvs.build(peer.requirements, venvs_at / peer.venv) if peer.requirements else sys.executable
+        except (RuntimeError, OSError) as error:
+            raise PeerError(f"environment: {error}") from error
+        variables = dict(venvs.variables(threads)) | ({} if peer.requirements else {"PYTHONPATH": str(ROOT)})
+        self.stderr: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.stderr}
+        command = [str(python), str(peer.script), *peer.arguments]
+        self.process = subprocess.Popen(command, env=variables, text=True, bufsize=1, **pipes)
+        if hasattr(os, "sched_setaffinity"):  # before it has threads: they inherit it
+            os.sched_setaffinity(self.process.pid, sorted(os.sched_getaffinity(0))[:threads])
+
+    def ask(self, do: str, **arguments: Any) -> Reply:
+        """Let it do something and wait.
+
+        Raises:
+          PeerError: it said so, ended, or took too long.
+        """
+        sent, received = self.process.stdin, self.process.stdout
+        assert sent is not None
+        assert received is not None
+        timer = threading.Timer(LIMIT, self.process.kill)
+        timer.start()
+        try:
+            sent.write(json.dumps({"do": do, **arguments}) + "\n")
+            # What a library prints while it is imported is no reply.
+            line = next((line for line in received if line.startswith("{")), "")
+        except OSError:
+            line = ""
+        timer.cancel()
+        if not line:
+            self.process.wait()
+            self.stderr.seek(0)
+            raise PeerError(f"ended with {self.process.returncode}: {venvs.last_error(self.stderr.read())}")
+        reply = json.loads(line)
+        if "error" in reply:
+            raise PeerError(reply["error"])
+        return reply
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.communicate()
+        self.stderr.close()
+
+
+class Peers:
+    """All peers that run, and the errors of those that do not; one that has failed is asked for nothing more."""
+
+    def __init__(self, names: Sequence[str], start: Callable[[str], Any]):
+        """`start(name)` starts a peer's process, or raises `PeerError`."""
+        self.running: dict[str, Any] = {}
+        self.errors: dict[str, str] = {}
+        self.versions: dict[str, Any] = {}
+        for name in names:
+            if (process := self.attempt(name, lambda name=name: start(name))) is not None:
+                self.running[name] = process
+                self.versions[name] = self.ask(name, "versions")
+
+    def attempt(self, name: str, action: Callable[[], Any]) -> Any:
+        """What the action returns; None if the peer fails at it, which is remembered."""
+        try:
+            return action()
+        except PeerError as error:
+            self.errors[name] = str(error)
+            if process := self.running.pop(name, None):
+                process.close()
+            return None
+
+    def ask(self, name: str, do: str, **arguments: Any) -> Reply | None:
+        """A running peer's reply; None if it has failed, now or before."""
+        if name not in self.running:
+            return None
+        return self.attempt(name, lambda: self.running[name].ask(do, **arguments))
+
+    def rows(self, names: Sequence[str], found: Mapping[str, Reply]) -> dict[str, Reply]:
+        """What was found of those that were asked for, or their errors."""
+        return {name: found.get(name) or {"error": self.errors.get(name, "not asked for")} for name in names}
+
+    def close(self) -> None:
+        """End all."""
+        for process in self.running.values():
+            process.close()
+
+
+def rates(
+    peers: Peers, asked: Mapping[str, tuple[str, Mapping[str, Any]]], repetitions: int, seconds: float
+) -> dict[str, Reply]:
+    """Let trainings run in turn.
+
+    Args:
+      peers: all.
+      asked: by row, whose training and its settings.
+      repetitions: the outer loop; the rows are the inner one.
+      seconds: that each trains in every turn, about.
+
+    Returns:
+      By row: updates and environment steps a second, of all runs, median, min and max, and seconds to start; or an
+      error.
+    """
+    begun = {row: peers.ask(name, "prepare", row=row, settings=settings) for row, (name, settings) in asked.items()}
+    turns: dict[str, list[Reply]] = {row: [] for row in asked}
+    for _ in range(repetitions):
+        for row, (name, _) in asked.items():
+            if begun[row] and (reply := peers.ask(name, "measure", row=row, seconds=seconds)):
+                turns[row].append(reply)
+    found: dict[str, Reply] = {}
+    for row, (name, _) in asked.items():
+        startup = begun[row]
+        if startup and len(turns[row]) == repetitions:
+            counted = {
+                f"{what}_per_second": _spread([turn[what] / turn["seconds"] for turn in turns[row]])
+                for what in ("updates", "env_steps")
+            }
+            found[row] = counted | startup
+        else:
+            found[row] = {"error": peers.errors.get(name, "not asked for")}
+    return found
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def training_rates(
+    peers: Peers, cases: Mapping[str, Mapping[str, Any]], repetitions: int, seconds: float
+) -> dict[str, Any]:
+    """By case and peer; several runs, and rejax's own replay, are asked of those alone that can map runs."""
+    found = {}
+    for case, settings in cases.items():
+        special = settings["runs"] > 1 or settings.get("capacity") == REJAX_CAPACITY
+        able = [name for name in TRAINERS if PEERS[name].maps or not special]
+        rows = rates(peers, {f"{name} {case}": (name, settings) for name in able}, repetitions, seconds)
+        found[case] = {name: rows[f"{name} {case}"] for name in able}
+    return found
+
+
+def learning(peers: Peers, seeds: int) -> dict[str, Any]:
+    """By peer, seconds until the goal: of each seed, and what compilation adds to the first. Peers take turns."""
+    found: dict[str, Reply] = {}
+    for name in TRAINERS:
+        if begun := peers.ask(name, "prepare", row="learn", settings=LEARN_SETTINGS):
+            found[name] = begun | {"seeds": []}
+    for seed in range(1, seeds + 1):
+        for name, row in found.items():
+            asked = {"settings": LEARN_SETTINGS, "seed": seed, "goal": LEARN_GOAL, "most": LEARN_STEPS}
+            if reply := peers.ask(name, "learn", **asked):
+                steps, value = reply["points"][-1]
+                row["seeds"].append({**reply, "seed": seed, "env_steps": steps, "return": value})
+    for row in found.values():
+        if seconds := [run["seconds"] if run["reached"] else float("inf") for run in row["seeds"]]:
+            # A seed that does not get there has no time: the median is none if half of them do not.
+            median = statistics.median_high(seconds)
+            known = median < float("inf")
+            row["median_seconds"] = median if known else None
+            row["median_seconds_with_startup"] = median + row["startup_seconds"] if known else None
+    whole = {name: row for name, row in found.items() if len(row["seeds"]) == seeds}
+    return {"64-64, 1 run": peers.rows(TRAINERS, whole)}
+
+
+def adaent_file(folder: Path, hidden: tuple[int, ...]) -> tuple[Path, dict[str, Any]]:
+    """Fresh weights of SAC-AdaEnt, a batch like `benchmarks.fast`'s and noise, for torch; and the agent's fields."""
+    agent = SACAdaEnt(hidden=hidden)
+    size, width, batch = 4, 9, 256
+    spec = EnvSpec(width, size, -jnp.ones(size), jnp.ones(size), 40)
+    generator = np.random.default_rng(0)
+    drawn = functools.partial(generator.standard_normal, dtype=np.float32)
+    start = updates.learners(agent.init(jax.random.key(0), spec))
+    parts = {
+        "start": start,
+        "batch": {
+            "obs": drawn((batch, width)),
+            "action": np.tanh(drawn((batch, size))),
+            "reward": np.zeros(batch),
+            "terminated": np.zeros(batch),
+            "duration": np.ones(batch),
+            "next_obs": drawn((batch, width)),
+        },
+        "noise": {
+            "next": drawn((batch, size)),
+            "actor": drawn((batch, size)),
+            "landscape": drawn((batch, agent.n_samples, size)),
+        },
+    }
+    file = folder / f"weights_{hidden[0]}.npz"
+    arrays: Any = {f"{part}/{name}": x for part, named in parts.items() for name, x in named.items()}
+    np.savez(file, **arrays)
+    return file, fields.plain_values(agent)
+
+
+def adaent_agreement(peers: Peers, folder: Path, hidden: tuple[int, ...]) -> Reply:
+    """How far torch's update is from ours: from the same weights, batch and noise, both in 32 bits."""
+    case = updates.CASES["sac_adaent, auto alpha"]
+    case = dataclasses.replace(
+        case, agent=fields.build(SACAdaEnt, fields.plain_values(case.agent) | {"hidden": hidden})
+    )
+    agent, arrays = updates.ours(case)
+    told = {"case": "sac_adaent", "peer": "torch", "bits": "float32", "fields": fields.plain_values(agent)}
+    given: Any = {name: x for name, x in arrays.items() if not name.startswith(("end/", "seen/"))}
+    file, to = folder / "given.npz", folder / "torch.npz"
+    np.savez(file, **given)
+    settings = {"file": str(file), "fields": told["fields"], "runs": 1}
+    if peers.ask("torch", "update", settings=settings, to=str(to)) is None:
+        return {"error": peers.errors.get("torch", "not asked for")}
+    with np.load(to) as theirs:
+        entry = updates.compare(told, arrays, dict(theirs))
+    apart = max(entry["largest"], entry["similarity"])
+    return entry | {"apart": apart, "bound": AGREEMENT, "held": apart <= AGREEMENT}
+
+
+def adaent_rates(peers: Peers, repetitions: int, seconds: float) -> dict[str, Any]:
+    """By case: updates a second of all runs, of torch and both our comparisons, and torch's agreement with ours."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        agreed = {hidden: adaent_agreement(peers, folder, hidden) for hidden in {h for h, _ in ADAENT_CASES.values()}}
+        for case, (hidden, runs) in ADAENT_CASES.items():
+            file, values = adaent_file(folder, hidden)
+            ours = {"algorithm": "sac_adaent", "hidden": hidden, "runs": runs}
+            asked = {
+                f"torch {case}": ("torch", {"file": str(file), "fields": values, "runs": runs}),
+                f"ours, exact {case}": ("ours", ours | {"comparison": "exact"}),
+                f"ours, fast {case}": ("ours", ours | {"comparison": "fast"}),
+            }
+            rows = rates(peers, asked, repetitions, seconds)
+            found[case] = {row.removesuffix(f" {case}"): values for row, values in rows.items()}
+            found[case]["torch"]["agreement"] = agreed[hidden]
+    return found
+
+
+def goals(stages: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every goal whose stage was measured: by how much we are faster, and whether that is enough."""
+    found = []
+    for stage, case, mine, theirs, bound in GOALS:
+        if case in stages.get(stage, {}):
+            value = ratio(stages[stage][case], mine, theirs)
+            met = None if value is None else value >= bound
+            text = f"{stage}, {case}: {mine} over {theirs}, updates/s"
+            found.append({"goal": text, "value": value, "bound": bound, "met": met})
+    return found
+
+
+def ratio(rows: Mapping[str, Reply], mine: str, theirs: str, what: str = "updates_per_second") -> float | None:
+    """How many times as fast one is as another, by their medians; None where either failed."""
+    both = [rows.get(name, {}).get(what) for name in (mine, theirs)]
+    return both[0]["median"] / both[1]["median"] if both[0] and both[1] else None
+
+
+def tables(result: Mapping[str, Any]) -> list[Table]:
+    """The result for people."""
+    stages = result["stages"]
+    shown = []
+    titles = {
+        "sac": ("SAC: updates/s of all runs, median (min to max)", "updates_per_second"),
+        "adaent": ("SAC-AdaEnt alone: updates/s of all runs", "updates_per_second"),
+        "ppo": ("PPO: environment steps/s", "env_steps_per_second"),
+    }
+    for stage, (title, what) in titles.items():
+        if stage in stages:
+            table = Table("case", "who", "rate", "ours is, times", "start-up, s", title=title)
+            for case, rows in stages[stage].items():
+                for name, row in rows.items():
+                    ours = [ratio(rows, mine, name, what) for mine in rows if mine.startswith("ours")]
+                    times = " / ".join(f"{value:.2f}" for value in ours if value is not None)
+                    start = f"{row['startup_seconds']:.1f}" if what in row else ""
+                    table.add_row(case, name, _shown(row, what), "" if name.startswith("ours") else times, start)
+            shown.append(table)
+    if "learn" in stages:
+        title = f"SAC, 64-64: seconds until a mean return of {LEARN_GOAL:.0f}"
+        table = Table("who", "median", "with start-up", "seeds: seconds (steps)", title=title)
+        for name, row in stages["learn"]["64-64, 1 run"].items():
+            if "error" in row:
+                table.add_row(name, row["error"])
+                continue
+            each = (
+                f"{run['seconds']:.1f} ({run['env_steps']:,})" if run["reached"] else f"not by {run['env_steps']:,}"
+                for run in row["seeds"]
+            )
+            medians = (row["median_seconds"], row["median_seconds_with_startup"])
+            table.add_row(name, *("-" if x is None else f"{x:.1f}" for x in medians), ", ".join(each))
+        shown.append(table)
+    table = Table("goal", "is", "wanted", "met", title="goals")
+    for goal in result["goals"]:
+        value = "-" if goal["value"] is None else f"{goal['value']:.2f}"
+        table.add_row(
+            goal["goal"], value, f">= {goal['bound']}", {True: "yes", False: "NO", None: "unknown"}[goal["met"]]
+        )
+    return [*shown, table]
+
+
+def _shown(row: Reply, what: str) -> str:
+    if "error" in row:
+        return row["error"]
+    spread = row[what]
+    return f"{spread['median']:,.4g} ({spread['min']:,.4g} to {spread['max']:,.4g})"
+
+
+def main(
+    only: tuple[str, ...] = STAGES,
+    peers: tuple[str, ...] = tuple(PEERS),
+    repetitions: int = 5,
+    seconds: float = 4.0,
+    seeds: int = 5,
+    threads: int = 2,
+    venvs_at: Path = ROOT,
+    out: Path = RESULT,
+) -> None:
+    """Measure, write the JSON after each stage, print the tables.
+
+    Args:
+      only: stages; those that the JSON holds and that are not measured now stay in it.
+      peers: who is measured.
+      repetitions: turns of every peer in every case.
+      seconds: that a peer trains in its turn, at least.
+      seeds: trainings to the given return.
+      threads: cores for each peer.
+      venvs_at: the folder in which the peers' environments are, or are made.
+      out: the JSON to write.
+    """
+    kept = json.loads(out.read_text()) if out.exists() else {}
+    stages, versions = kept.get("stages", {}), kept.get("versions", {})
+    everyone = Peers(peers, lambda name: Process(PEERS[name], venvs_at.absolute(), threads))
+    measures: dict[str, Callable[[], Any]] = {
+        "sac": lambda: training_rates(everyone, SAC_CASES, repetitions, seconds),
+        "ppo": lambda: training_rates(everyone, PPO_CASES, repetitions, seconds),
+        "learn": lambda: learning(everyone, seeds),
+        "adaent": lambda: adaent_rates(everyone, repetitions, seconds),
+    }
+    result: dict[str, Any] = {}
+    try:
+        for stage in (stage for stage in STAGES if stage in only):
+            stages[stage] = measures[stage]()
+            result = {
+                "about": f"{repetitions} interleaved turns of {seconds:g} s each; rates are of all runs",
+                "threads": threads,
+                "versions": versions | everyone.versions,
+                "errors": everyone.errors,
+                "settings": {"sac": SAC_CASES, "ppo": PPO_CASES},
+                "goals": goals(stages),
+                "stages": stages,
+            }
+            timing.save(out, **result)
+    finally:
+        everyone.close()
+    for table in tables(result):
+        Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
