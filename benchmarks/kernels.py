@@ -1,15 +1,16 @@
-"""How many kernels a control step of each task is: what a GPU pays for, however many environments run.
+"""How many kernels a control step of each task and an update of each agent is: what a GPU pays for, whatever the size.
 
-`python -m benchmarks.kernels` writes `benchmarks/results/kernels.json` and prints its table. Counted in the program
-that XLA compiles for this machine, for 1024 environments: every operation that runs on its own (a fusion counts once),
-those in loops as often as the loop turns; a solver's loop counts with its most iterations. A GPU's compiler fuses
-otherwise, so that the numbers are a guide, not a measurement. At `MICROSECONDS` a launch they say how many environments
-a GPU needs to overtake C MuJoCo on two threads (`benchmarks/results/envs.json`), as long as launches are what it waits
-for.
+`python -m benchmarks.kernels` writes `benchmarks/results/kernels.json` and prints its tables. Counted in the program
+that XLA compiles for this machine, for 1024 environments or 8 runs: every operation that runs on its own (a fusion
+counts once), those in loops as often as the loop turns; a solver's loop counts with its most iterations. A GPU's
+compiler fuses otherwise, so that the numbers are a guide, not a measurement. At `MICROSECONDS` a launch they say how
+many environments a GPU needs to overtake C MuJoCo on two threads (`benchmarks/results/envs.json`), as long as launches
+are what it waits for.
 """
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,23 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.timing import describe
+from benchmarks.timing import save
+from experiments import published
+from maxent_jax.agents.base import OnPolicyAgent, Rollout, Transition
 
 ENVIRONMENTS = 1024
+RUNS = 8
+AGENTS = {
+    "sac": ("sac", {}),
+    "sac_adaent, exact": ("sac_adaent", {}),
+    "sac_adaent, fast": ("sac_adaent", {"comparison": "fast"}),
+    "ppo": ("ppo", {}),
+}
 MICROSECONDS = (2.0, 5.0)
 """What a launch takes on a GPU, from well to badly."""
 SOLVER = {"hopper": 4, "quadruped": 8}
 """Most iterations of a task's solver: the only loops whose length is not in the program."""
+PRODUCT = re.compile(r" (dot|custom-call)\(")
 FREE = re.compile(r" (parameter|constant|get-tuple-element|tuple|bitcast|broadcast|iota|after-all)\(")
 RESULT = Path(__file__).parent / "results" / "kernels.json"
 
@@ -45,19 +56,33 @@ def computations(text: str) -> tuple[str, dict[str, list[str]]]:
     return entry, found
 
 
-def kernels(name: str, bodies: Mapping[str, Sequence[str]], unknown_trips: int) -> int:
-    """Operations of a computation that run on their own, with all that it calls."""
-    total = 0
+def operations(text: str, unknown_trips: int = 1) -> Counter[str]:
+    """Operations of a compiled program that run on their own, by kind; those in loops as often as the loop turns.
+
+    A fusion that holds a matrix product is a `product`.
+    """
+    entry, bodies = computations(text)
+    return _operations(entry, bodies, unknown_trips)
+
+
+def _operations(name: str, bodies: Mapping[str, Sequence[str]], unknown_trips: int) -> Counter[str]:
+    total: Counter[str] = Counter()
     for line in bodies[name]:
-        if FREE.search(line):
+        kind = re.search(r" ([a-z][a-z\-]*)\(", line.partition(" = ")[2])
+        if FREE.search(line) or not kind:
             continue
         if body := re.search(r" while\(.*body=%?([\w.\-]+)", line):
             trips = re.search(r'known_trip_count"?:\{"n":"(\d+)"', line)
-            total += (int(trips.group(1)) if trips else unknown_trips) * kernels(body.group(1), bodies, unknown_trips)
+            inside = _operations(body.group(1), bodies, unknown_trips)
+            turns = int(trips.group(1)) if trips else unknown_trips
+            total.update({kind: turns * count for kind, count in inside.items()})
         elif called := re.search(r" call\(.*to_apply=%?([\w.\-]+)", line):
-            total += kernels(called.group(1), bodies, unknown_trips)
+            total.update(_operations(called.group(1), bodies, unknown_trips))
         else:
-            total += 1
+            fused = re.search(r" fusion\(.*calls=%?([\w.\-]+)", line)
+            parts = [line, *bodies[fused.group(1)]] if fused else [line]
+            is_product = any(PRODUCT.search(part) for part in parts)
+            total["product" if is_product else kind.group(1)] += 1
     return total
 
 
@@ -67,8 +92,27 @@ def count(task: str, values: Mapping[str, Any]) -> int:
     keys = jax.random.split(jax.random.key(0), ENVIRONMENTS)
     states = jax.eval_shape(jax.vmap(env.reset), keys)
     actions = jax.ShapeDtypeStruct((ENVIRONMENTS, env.action_size), jnp.float32)
-    entry, bodies = computations(jax.jit(jax.vmap(env.step)).lower(states, actions).compile().as_text() or "")
-    return kernels(entry, bodies, SOLVER.get(task, 1))
+    compiled = jax.jit(jax.vmap(env.step)).lower(states, actions).compile()
+    return operations(compiled.as_text() or "", SOLVER.get(task, 1)).total()
+
+
+def count_update(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Kernels of one update of `RUNS` runs on the vehicle, published settings: by kind, in all, and a gradient step."""
+    env = envs.make("vehicle")
+    agent = published.row(name, "vehicle").agent.replace(**values)
+    shape = (agent.rollout_steps, 1) if isinstance(agent, OnPolicyAgent) else (agent.batch_size,)
+
+    def example(key: jax.Array) -> Any:
+        own = lambda *size: jax.random.uniform(key, (*shape, *size))  # noqa: E731
+        o, a = env.observation_size, env.action_size
+        batch = Transition(own(o), own(a), own(), own(), own(), own(o))
+        return agent.init(key, env.spec), Rollout(batch, own()) if isinstance(agent, OnPolicyAgent) else batch
+
+    keys = jax.random.split(jax.random.key(0), RUNS)
+    arguments = jax.eval_shape(jax.vmap(example), keys)
+    found = operations(jax.jit(jax.vmap(agent.update)).lower(*arguments, keys).compile().as_text() or "")
+    total = found.total()
+    return {"by_kind": dict(found), "kernels": total, "kernels_a_gradient_step": total / agent.gradient_steps}
 
 
 def main(out: Path = RESULT) -> None:
@@ -92,10 +136,17 @@ def main(out: Path = RESULT) -> None:
                 rows[name] |= {"c_steps_per_second": max(rates), "gpu_wins_from": [round(end) for end in ends]}
                 cells = (f"{max(rates):,.0f}", f"{ends[0]:,.0f} to {ends[1]:,.0f} environments")
             shown.add_row(name, f"{rows[name]['kernels']:,}", *cells)
-    about = f"operations that run on their own in the program compiled here for {ENVIRONMENTS} environments"
-    text = {"about": about, "microseconds_a_launch": MICROSECONDS, "where": describe(), "tasks": rows}
-    out.write_text(json.dumps(text, indent=1) + "\n")
-    Console(width=120).print(shown)
+    updates = {}
+    learning = Table("update of 8 runs", "kernels", "of them products", "copies", "kernels a gradient step")
+    for label, (agent, values) in AGENTS.items():
+        updates[label] = row = count_update(agent, values)
+        kinds = (row["by_kind"].get(kind, 0) for kind in ("product", "copy"))
+        each = row["kernels_a_gradient_step"]
+        learning.add_row(label, f"{row['kernels']:,}", *(f"{kind:,}" for kind in kinds), f"{each:.0f}")
+    about = f"operations that run on their own, compiled here for {ENVIRONMENTS} environments, for updates {RUNS} runs"
+    save(out, about, microseconds_a_launch=MICROSECONDS, tasks=rows, updates=updates)
+    for table in (shown, learning):
+        Console(width=120).print(table)
 
 
 if __name__ == "__main__":

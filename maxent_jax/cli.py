@@ -18,9 +18,9 @@ import experiments
 from envs import external, fields
 from envs.fields import InvalidSetting, Setting
 from experiments import published
-from maxent_jax import api, cards, interrupts, plots, runs, video
+from maxent_jax import api, cache, cards, interrupts, plots, runs, video
 from maxent_jax.agents import AGENTS, agent_class
-from maxent_jax.options import FORCE, GRID, option, parse, required, take_apart
+from maxent_jax.options import FORCE, GRID, NO_CACHE, option, parse, required, take_apart
 
 PROGRAM = "maxent-jax"
 CONSOLE = Console()
@@ -37,6 +37,7 @@ TRAINING = (
     api.EVALUATIONS,
     option("preset", str, "settings to start from", "paper", choices=published.PRESETS),
     option("out", str, "run directory to make; none: runs/AGENT-ENV-NUMBER"),
+    NO_CACHE,
 )
 
 
@@ -112,6 +113,7 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
     if command.endswith("sweep") and not grid:
         raise InvalidSetting("--grid is missing; must be FIELD=a,b,... at least once")
     options = given.options
+    cache.use(not options["no_cache"])
     api.train(
         agent,
         env,
@@ -135,9 +137,11 @@ def reproduce_command(words: list[str]) -> None:
         option("env", str, "which task, of an experiment on several; none: all of them"),
         option("out", str, "folder to make; none: reproduced/NAME-PRESET"),
         FORCE,
+        NO_CACHE,
     )
     about = f"NAME: {', '.join(experiments.names())}."
     given = parse(f"{PROGRAM} reproduce", words, known, about, (NAME,))
+    cache.use(not given.options["no_cache"])
     experiments.reproduce(
         given.positional[0],
         preset=given.options["preset"],
@@ -153,8 +157,10 @@ def landscape_command(words: list[str]) -> None:
     known = (
         option("run", int, "which run of the directory", 0, low=0),
         option("out", str, "PNG to write; none: RUN_DIR/figures/landscape.png"),
+        NO_CACHE,
     )
     given = parse(f"{PROGRAM} landscape", words, known, positional=(RUN_DIR,))
+    cache.use(not given.options["no_cache"])
     directory = Path(given.positional[0])
     result = runs.load(directory)
     result.check_run(given.options["run"])
@@ -169,8 +175,10 @@ def film_command(words: list[str]) -> None:
         option("run", int, "which run of the directory", 0, low=0),
         option("beside", str, "another run directory, filmed beside it"),
         option("out", str, "file to write, .mp4 or .gif; none: RUN_DIR/figures/film.mp4"),
+        NO_CACHE,
     )
     given = parse(f"{PROGRAM} film", words, known, positional=(RUN_DIR,))
+    cache.use(not given.options["no_cache"])
     directory, run = Path(given.positional[0]), given.options["run"]
     beside = given.options["beside"]
     results = [runs.load(folder) for folder in (directory, beside) if folder is not None]

@@ -34,6 +34,9 @@ GRID = option(
     "FIELD=a,b,...: values of a field; env.FIELD for the task's; tuples: 'hidden=64,64;256,256'; repeatable",
 )
 FORCE = Setting("force", bool, False, False, "repeat what is there already", True)
+NO_CACHE = Setting("no_cache", bool, False, False, "compile anew; keep no compiled program on disk", True)
+FLAGS = {f"--{field.name}": field for field in (FORCE, NO_CACHE)}
+"""Options without a value."""
 
 
 def _must_be_given(field: Setting) -> bool:
@@ -66,10 +69,11 @@ def take_apart(words: Sequence[str]) -> Words:
             positional.append(word)
             continue
         name, equals, text = word.partition("=")
+        name = "--" + name[2:].replace("-", "_")
         value = text if equals else None
-        if not equals and name != f"--{FORCE.name}" and left and not left[0].startswith("--"):
+        if not equals and name not in FLAGS and left and not left[0].startswith("--"):
             value = left.pop(0)
-        options.append(("--" + name[2:].replace("-", "_"), value))
+        options.append((name, value))
     return Words(tuple(positional), tuple(options), help=any(word in HELP for word in words))
 
 
@@ -158,7 +162,7 @@ def _check_names(
             raise fields.unknown(f"field {group}.{member}", member, [field.name for field in groups[group]])
         if name not in options and name not in members:
             raise fields.unknown(f"option {name}", name, [*options, *members])
-        if name == f"--{FORCE.name}":
+        if name in FLAGS:
             if value is not None:
                 raise InvalidSetting(f"{name} = {value!r}: takes no value")
         elif value is None:
@@ -193,7 +197,7 @@ def _argument(field: Setting) -> tuple[str, Any, Any]:
     if field is GRID:
         kind: Any = tyro.conf.UseAppendAction[tuple[str, ...]]
         return field.name, Annotated[kind, _named(field, "FIELD=a,b")], _default(tuple)
-    if field is FORCE:
+    if field in FLAGS.values():
         return field.name, Annotated[bool, tyro.conf.FlagCreatePairsOff, _named(field)], _default(bool)
     default = dataclasses.field() if _must_be_given(field) else dataclasses.field(default=_text(field.default))
     kind = "|".join(field.choices) or {float: "NUMBER", int: "N", bool: "true|false", tuple: "N,N,..."}.get(field.type)

@@ -152,51 +152,61 @@ def _stack(instance: Any, columns: Mapping[str, Sequence[Any]]) -> tuple[Any, An
     return instance, axes
 
 
-class Compiled:
-    """The four compiled programs of a `Program`: begin, prefill, train a chunk, evaluate. Each is compiled once.
+def lower(program: Program, name: str) -> jax.stages.Lowered:
+    """One of the four functions of a `Program` for all its runs, ready to compile.
 
-    The state is donated: what a call is given is gone, what it returns takes its place.
+    Args:
+      program: the runs.
+      name: `begin` takes (agent, env, seeds), `prefill`, `train` and `evaluate` take (agent, env, run, counters). The
+        run is donated to `prefill` and `train`: what they are given is gone, what they return takes its place.
     """
+    plan, given = program.schedule, (program.agent, program.env)
+    field_axes = (program.agent_axes, program.env_axes)
+
+    def begin(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
+        return trainer.begin(agent, env, seed, plan)
+
+    def prefill(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
+        return trainer.prefill(agent, env, run, counters, plan)
+
+    def train(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
+        return trainer.train(agent, env, run, counters, plan)
+
+    begins = jax.vmap(begin, in_axes=(*field_axes, 0))
+    if name == "begin":
+        return jax.jit(begins).lower(*given, _seeds(program))
+    run, counters = jax.eval_shape(begins, *given, _seeds(program)), trainer.no_steps()
+    if name == "evaluate":
+        looks = jax.vmap(trainer.evaluate, in_axes=(*field_axes, 0, None))
+        return jax.jit(looks).lower(*given, run, counters)
+    function = {"prefill": prefill, "train": train}[name]
+    mapped = jax.vmap(function, in_axes=(*field_axes, 0, None), out_axes=(0, None, 0))
+    return jax.jit(mapped, donate_argnums=(2,)).lower(*given, run, counters)
+
+
+def _seeds(program: Program) -> np.ndarray:
+    return np.array([info.seed for info in program.runs], np.uint32)
+
+
+class Compiled:
+    """The four compiled functions of a `Program`, see `lower`: begin, prefill, train a chunk, evaluate."""
 
     def __init__(self, program: Program):
-        """Compile; nothing runs yet."""
+        """Compile, each once; nothing runs yet."""
         self.program = program
-        plan = program.schedule
-        self._fields = (program.agent, program.env)
-        field_axes = (program.agent_axes, program.env_axes)
-        self._seeds = np.array([info.seed for info in program.runs], np.uint32)
-
-        def begin(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
-            return trainer.begin(agent, env, seed, plan)
-
-        def prefill(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
-            return trainer.prefill(agent, env, run, counters, plan)
-
-        def train(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
-            return trainer.train(agent, env, run, counters, plan)
-
-        step_axes = {"in_axes": (*field_axes, 0, None), "out_axes": (0, None, 0)}
-        mapped_begin = jax.vmap(begin, in_axes=(*field_axes, 0))
-        run = jax.eval_shape(mapped_begin, *self._fields, self._seeds)
-        counters = trainer.no_steps()
-
-        self.begin = jax.jit(mapped_begin).lower(*self._fields, self._seeds).compile()
-        self.prefill = self._donating(jax.vmap(prefill, **step_axes), run, counters)
-        self.train = self._donating(jax.vmap(train, **step_axes), run, counters)
-        looks = jax.vmap(trainer.evaluate, in_axes=(*field_axes, 0, None))
-        self.evaluate = jax.jit(looks).lower(*self._fields, run, counters).compile()
-
-    def _donating(self, function: Any, run: Any, counters: Counters) -> Any:
-        return jax.jit(function, donate_argnums=(2,)).lower(*self._fields, run, counters).compile()
+        self.begin, self.prefill, self.train, self.evaluate = (
+            lower(program, name).compile() for name in ("begin", "prefill", "train", "evaluate")
+        )
 
     def chunks(self) -> Iterator[Chunk]:
         """Train; yields after the prefill and after every chunk. The state in a `Chunk` is valid until the next one."""
         started = time.perf_counter()
-        run, counters = self.begin(*self._fields, self._seeds), trainer.no_steps()
+        given = (self.program.agent, self.program.env)
+        run, counters = self.begin(*given, _seeds(self.program)), trainer.no_steps()
         for index in range(self.program.schedule.chunks + 1):
             advance = self.train if index else self.prefill
-            run, counters, metrics = advance(*self._fields, run, counters)
-            metrics |= self.evaluate(*self._fields, run, counters)
+            run, counters, metrics = advance(*given, run, counters)
+            metrics |= self.evaluate(*given, run, counters)
             numbers = {name: np.asarray(value) for name, value in metrics.items()}  # waits for the device
             now = time.perf_counter()
             steps, updates = int(counters.env_steps), int(counters.updates)
@@ -212,15 +222,17 @@ def total_updates(program: Program) -> int:
 
 def held_bytes(program: Program) -> int:
     """Bytes that a program holds on the device: replay, parameters, optimisers, environment states of all its runs."""
-    return tree_bytes(_shapes(program))
+    return tree_bytes(shapes(program))
 
 
 def agent_bytes(program: Program) -> int:
     """Bytes of the agents' states alone: what a checkpoint holds."""
-    return tree_bytes(_shapes(program).agent)
+    return tree_bytes(shapes(program).agent)
 
 
-def _shapes(program: Program) -> trainer.Run:
+def shapes(program: Program) -> trainer.Run:
+    """What a program holds on the device, as shapes."""
+
     def one(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
         return trainer.begin(agent, env, seed, program.schedule)
 

@@ -15,12 +15,16 @@ import jax.numpy as jnp
 
 from envs.fields import InvalidSetting
 from envs.training import for_training, is_finite
-from maxent_jax import replay
+from maxent_jax import blocks, replay
 from maxent_jax.agents.base import METRICS, Agent, Metrics, OffPolicyAgent, OnPolicyAgent, Rollout, Transition
 
 EVALUATION_EPISODES = 10
 MOST_STEPS_OR_UPDATES = 32
 """The rarer of steps and updates happens at most this often in an iteration: training should not come in lumps."""
+
+# Steps of many environments, (env, states, actions) -> states: with what training adds, and the bare task's.
+step_all = blocks.mapped(lambda env, state, action: for_training(env).step(state, action))
+step_bare = blocks.mapped(lambda env, state, action: env.step(state, action))
 
 
 class Counters(flax.struct.PyTreeNode):
@@ -236,7 +240,7 @@ def on_policy_iteration(
 
 def step_environments(env: Any, run: Run, action: jax.Array) -> tuple[Run, Transition, jax.Array, Finished]:
     """Step all environments of a run by (N, a) actions; also transitions, (N,) ends and the episodes that ended."""
-    state = jax.vmap(for_training(env).step)(run.env, action)
+    state = step_all(env, run.env, action)
     transition = Transition(
         obs=run.env.obs,
         action=action,
@@ -296,7 +300,6 @@ def episode_returns(agent: Agent, env: Any, agent_state: Any, key: jax.Array, ep
     """
     reset_key, act_key = jax.random.split(key)
     start = jax.vmap(env.reset)(jax.random.split(reset_key, 2 * episodes))
-    step = jax.vmap(env.step)
 
     def going(carry: Any) -> jax.Array:
         return jnp.any(carry[3])
@@ -308,7 +311,7 @@ def episode_returns(agent: Agent, env: Any, agent_state: Any, key: jax.Array, ep
         action = jnp.concatenate(
             [agent.act(agent_state, mean, draw_key, deterministic=True), agent.act(agent_state, draw, draw_key)]
         )
-        state = step(state, action)
+        state = step_bare(env, state, action)
         steps = steps + state.info["duration"]
         sound = jax.vmap(is_finite)(state)
         total = total + jnp.where(alive, jnp.where(sound, state.reward, jnp.nan), 0.0)
