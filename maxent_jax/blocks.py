@@ -1,4 +1,4 @@
-"""Many environments stepped in blocks: on a CPU a few at a time are faster than all at once.
+"""Many of the same in blocks: on a CPU a few environments, or states, at a time are faster than all at once.
 
 A step of one vehicle or quadrotor is hundreds of small operations. Mapped over many environments each of them streams
 its arrays through the caches, and beyond about a hundred environments a step costs two to four times more for each. So
@@ -32,7 +32,7 @@ def mapped(step: Step) -> Step:
 
     @jax.custom_batching.custom_vmap
     def in_blocks(env: Any, state: Any, action: jax.Array) -> Any:
-        return _in_turn(lambda block: at_once(env, *block), (state, action), together(len(action)))
+        return in_turn(lambda block: at_once(env, *block), (state, action), together(len(action)))
 
     @in_blocks.def_vmap
     def _runs_in_blocks(runs: int, batched: Any, env: Any, state: Any, action: jax.Array) -> tuple[Any, Any]:
@@ -46,7 +46,7 @@ def mapped(step: Step) -> Step:
             return (in_blocks if size == 1 else at_once)(*jax.tree.unflatten(tree, whole))
 
         own = [leaf for flag, leaf in zip(flags, leaves, strict=True) if flag]
-        after = jax.lax.map(one_run, own) if size == 1 else _in_turn(jax.vmap(one_run), own, size)
+        after = jax.lax.map(one_run, own) if size == 1 else in_turn(jax.vmap(one_run), own, size)
         return after, jax.tree.map(lambda _: True, after)
 
     return in_blocks
@@ -60,8 +60,15 @@ def together(count: int, each: int = 1) -> int:
     return size if size * each >= BLOCK // 4 else count  # a prime number in turns of one would be slower still
 
 
-def _in_turn(function: Callable[[Any], Any], args: Any, size: int) -> Any:
-    """A function of arrays with a leading axis, applied to `size` of it at a time."""
+def few(count: int, most: int) -> int:
+    """On a CPU the largest divisor of `count` that is at most `most`; elsewhere all."""
+    if jax.default_backend() != "cpu":
+        return count
+    return max(size for size in range(1, max(most, 1) + 1) if count % size == 0)
+
+
+def in_turn(function: Callable[[Any], Any], args: Any, size: int) -> Any:
+    """A function of arrays with a leading axis, applied to `size` of it at a time; `size` divides its length."""
     count = jax.tree.leaves(args)[0].shape[0]
     if size == count:
         return function(args)

@@ -135,21 +135,6 @@ def _shape_of(q: jax.Array) -> tuple[jax.Array, jax.Array]:
     return shifted / jnp.where(flat, 1.0, height), flat[..., 0]
 
 
-def star(size: int) -> jax.Array:
-    """Points that stand for a normal distribution: one on each side of its centre along each axis.
-
-    Args:
-      size: its dimensions.
-
-    Returns:
-      (p, size) points in standard deviations, p = 2 size, at the distance that most draws have; 4 for a single
-      dimension, where two would be too few for a landscape.
-    """
-    if size == 1:
-        return jnp.array([[-1.5], [-0.6], [0.6], [1.5]], jnp.float32)
-    return jnp.sqrt(jnp.float32(size)) * jnp.concatenate([jnp.eye(size), -jnp.eye(size)])
-
-
 def misled(similarity: jax.Array, threshold: jax.Array | float) -> jax.Array:
     """Where the landscapes disagree so much that the plain one should lead.
 

@@ -4,11 +4,15 @@ PPO's initialisation is the published one. What is published of the SAC family's
 has flax's defaults (on the toy problem SAC finds the optimum earlier with them than with torch's).
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
+import flax.struct
 import jax
 import jax.numpy as jnp
+
+from maxent_jax import blocks
 
 Params = Any
 LOG_STD_RANGE = (-20.0, 2.0)
@@ -19,13 +23,24 @@ class Critic(nn.Module):
 
     hidden: tuple[int, ...]
 
-    @nn.compact
+    def setup(self) -> None:
+        """Layers `Dense_0`, `Dense_1`, ..., the last one to the value."""
+        for index, width in enumerate((*self.hidden, 1)):
+            setattr(self, f"Dense_{index}", nn.Dense(width))
+
     def __call__(self, obs: jax.Array, action: jax.Array) -> jax.Array:
         """(..., o), (..., a) -> (...)."""
-        x = jnp.concatenate([obs, action], axis=-1)
-        for width in self.hidden:
-            x = nn.relu(nn.Dense(width)(x))
-        return nn.Dense(1)(x)[..., 0]
+        return self.top(nn.relu(self.first(obs, action)))
+
+    def first(self, obs: jax.Array, action: jax.Array) -> jax.Array:
+        """The first layer, before its activation: (..., o), (..., a) -> (..., h)."""
+        return self.Dense_0(jnp.concatenate([obs, action], axis=-1))
+
+    def top(self, features: jax.Array) -> jax.Array:
+        """What the other layers make of it: (..., h) -> (...)."""
+        for index in range(1, len(self.hidden)):
+            features = nn.relu(getattr(self, f"Dense_{index}")(features))
+        return getattr(self, f"Dense_{len(self.hidden)}")(features)[..., 0]
 
 
 class SquashedActor(nn.Module):
@@ -97,6 +112,55 @@ def twin_init(critic: Critic, key: jax.Array, obs: jax.Array, action: jax.Array)
 def twin_apply(critic: Critic, params: Params, obs: jax.Array, action: jax.Array) -> jax.Array:
     """Both critics' values: (..., o), (..., a) -> (2, ...)."""
     return jax.vmap(critic.apply, (0, None, None))(params, obs, action)  # pyright: ignore[reportReturnType]
+
+
+AT_ONCE = 512
+"""Most actions that a tangent is asked about at once on a CPU, see `maxent_jax.blocks`."""
+
+
+class TwinTangent(flax.struct.PyTreeNode):
+    """Both critics near an action: their first layer as it is, what comes after it by its tangent there.
+
+    At the action itself values and gradients are the critics' own; elsewhere a value costs no more than the first
+    layer.
+
+    Attributes:
+      action: (b, a) where it touches, an action in each of b states.
+      value: (b, 2) there.
+      first: (b, 2, h) the first layer there, before its activation.
+      slope: (b, 2, h) by how much each of its features raises the value.
+      kernel: (2, a, h) what the first layer makes of an action.
+    """
+
+    action: jax.Array
+    value: jax.Array
+    first: jax.Array
+    slope: jax.Array
+    kernel: jax.Array
+
+    def __call__(self, action: jax.Array) -> jax.Array:
+        """Values (b, 2, p) of p actions (b, p, a) in each state."""
+
+        def values(block: tuple[jax.Array, ...]) -> jax.Array:
+            moved, value, first, slope = block
+            # sums of products of numbers and vectors are fused; a matrix product as small as this is written out
+            shift = sum(moved[:, None, :, i, None] * self.kernel[:, None, i] for i in range(moved.shape[-1]))
+            features = nn.relu(first[:, :, None] + shift) - nn.relu(first)[:, :, None]
+            return value[..., None] + jnp.einsum("btph,bth->btp", features, slope)
+
+        moved = action - self.action[:, None]
+        size = blocks.few(len(action), AT_ONCE // action.shape[1])
+        return blocks.in_turn(values, (moved, self.value, self.first, self.slope), size)
+
+
+def twin_tangent(critic: Critic, params: Params, obs: jax.Array, action: jax.Array) -> TwinTangent:
+    """Touch both critics at actions: (b, o), (b, a), one for each state."""
+    first: Any = jax.vmap(lambda p: critic.apply(p, obs, action, method="first"), out_axes=1)(params)
+    top: Any = jax.vmap(lambda p, x: critic.apply(p, x, method="top"), (0, 1), 1)
+    value, back = jax.vjp(functools.partial(top, params), nn.relu(first))
+    (slope,) = back(jnp.ones_like(value))
+    kernel = params["params"]["Dense_0"]["kernel"][:, obs.shape[-1] :]
+    return TwinTangent(action, value, first, slope, kernel)
 
 
 def polyak(target: Params, online: Params, tau: jax.Array | float) -> Params:

@@ -283,7 +283,7 @@ def check_memory(sweep: Sweep) -> int:
         what = f"agent.hidden = {getattr(program.agent, 'hidden', ())}"
     elif plan.capacity:
         what = f"agent.buffer_size = {getattr(program.agent, 'buffer_size', 0)}"
-        rows = tree_bytes(_shapes(program).rows)
+        rows = tree_bytes(shapes(program).rows)
         fits = max(0, int((0.9 * free - (needed - rows)) // (rows / plan.capacity)))
     else:
         what = f"envs = {plan.envs}"

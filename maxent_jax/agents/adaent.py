@@ -1,19 +1,23 @@
 """SAC-AdaEnt: plain critics beside the soft ones; where their landscapes disagree, the actor climbs the plain one."""
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
 from envs.base import EnvSpec
 from envs.fields import InvalidSetting, setting
-from maxent_jax import landscape, networks
+from maxent_jax import blocks, landscape, networks, ridges
 from maxent_jax.agents.base import Metrics, Transition
 from maxent_jax.agents.sac import SAC, SACState, TwinCritic
+from maxent_jax.networks import Params
 
+Twins = Callable[[jax.Array], jax.Array]
+"""Both critics of a pair: actions (b, p, a), p in each state, to values (b, 2, p)."""
 FAST_METRICS = ("cosine", "pearson")
-CHECKED = 2
-"""States of a batch that the fast comparison also compares exactly."""
-CUT_RATE = 3e-3
-"""How far a wrong share of switched states moves the cut in one update."""
+AT_ONCE = 2048
+"""Most values of a landscape that are computed at once on a CPU: what more there are would not stay in its caches."""
 
 
 class AdaEntState(SACState):
@@ -21,11 +25,9 @@ class AdaEntState(SACState):
 
     Attributes:
       plain_critic: the critics that know no entropy.
-      cut: the fast comparison's own threshold; None where all states are compared exactly.
     """
 
     plain_critic: TwinCritic
-    cut: jax.Array | None
 
 
 class SACAdaEnt(SAC):
@@ -35,8 +37,9 @@ class SACAdaEnt(SAC):
     smaller of its twins) are compared over them by `metric`. Where their similarity is below `threshold` the actor's
     loss takes the plain value. The entropy term of that loss stays in both cases.
 
-    With `comparison="fast"` the landscapes are compared over the points of `landscape.star` instead, a tenth as many,
-    and only two states of each batch over draws: they tell where between the points' similarities to switch.
+    With `comparison="fast"` the landscapes over those draws are taken from their values at a few points (see
+    `maxent_jax.ridges`), and these, where actions have several dimensions, from the critics' tangents at the one action
+    that the actor's loss asks them about anyway (see `maxent_jax.networks.TwinTangent`).
 
     References:
       "When Maximum Entropy Misleads Policy Optimization", ICML 2025, https://arxiv.org/abs/2506.05615
@@ -48,24 +51,22 @@ class SACAdaEnt(SAC):
     )
     n_samples: int = setting(100, "actions per state in the comparison", low=2, static=True)
     comparison: str = setting(
-        "exact", "compare over n_samples draws, or over a few chosen points (fast)", choices=("exact", "fast")
+        "exact", "ask all critics about every draw, or about a few points (fast)", choices=("exact", "fast")
     )
 
     def validate(self) -> None:
-        """Refuse a fast comparison by a metric that says nothing over few points."""
+        """Refuse a metric that the fast comparison was never judged by."""
         super().validate()
         if self.comparison == "fast" and self.metric not in FAST_METRICS:
-            raise InvalidSetting(
-                f"agent.metric = {self.metric!r}: must be {' or '.join(FAST_METRICS)} with comparison=fast"
-            )
+            allowed = " or ".join(FAST_METRICS)
+            raise InvalidSetting(f"agent.metric = {self.metric!r}: must be {allowed} with comparison=fast")
 
     def init(self, key: jax.Array, spec: EnvSpec) -> AdaEntState:
         """SAC's own state, drawn as SAC draws it, and the plain twins."""
         soft = super().init(key, spec)
         plain_key = jax.random.fold_in(key, 2)  # 0 and 1 are the keys that SAC's own split gives its actor and critics
         plain_critic = self.init_critic(plain_key, spec)
-        cut = None if self.comparison == "exact" else jnp.asarray(self.threshold, jnp.float32)
-        return AdaEntState(soft.actor, soft.critic, soft.temperature, plain_critic, cut)
+        return AdaEntState(soft.actor, soft.critic, soft.temperature, plain_critic)
 
     def update_critics(self, state: AdaEntState, batch: Transition, key: jax.Array) -> tuple[AdaEntState, Metrics]:
         """Fit the soft twins as SAC does, and the plain twins to r + gamma^d (1 - terminated) min Q'."""
@@ -77,11 +78,16 @@ class SACAdaEnt(SAC):
 
     def update_actor(self, state: AdaEntState, obs: jax.Array, key: jax.Array) -> tuple[AdaEntState, Metrics]:
         """Climb the soft value, or the plain one at the states where the soft landscape misleads."""
-        state, alike, switch = self.compare(state, obs, jax.random.fold_in(key, 1))
+        soft, plain = self.twins(state, obs, key)
+        if self.comparison == "exact":
+            alike = self.similarity(state, obs, jax.random.fold_in(key, 1))
+        else:
+            alike = self.similarity_from_points(state, obs, soft, plain)
+        switch = landscape.misled(alike, self.threshold)
 
         def value(action: jax.Array) -> jax.Array:
-            plain_q = self.min_q(state.plain_critic.params, obs, action)
-            return jnp.where(switch, plain_q, self.min_q(state.critic.params, obs, action))
+            here = action[:, None]
+            return jnp.where(switch, plain(here).min(axis=1)[:, 0], soft(here).min(axis=1)[:, 0])
 
         state, metrics = self.climb(state, obs, key, value)
         low, middle, high = jnp.quantile(alike, jnp.array([0.05, 0.5, 0.95]))
@@ -93,36 +99,49 @@ class SACAdaEnt(SAC):
         }
         return state, metrics | seen
 
-    def compare(self, state: AdaEntState, obs: jax.Array, key: jax.Array) -> tuple[AdaEntState, jax.Array, jax.Array]:
-        """How alike the landscapes are at each observation (batch, o), and where to switch: (batch,) each."""
-        if self.comparison == "exact":
-            alike = self.similarity(state, obs, key)
-            return state, alike, landscape.misled(alike, self.threshold)
-        # Few points give other similarities than many draws. So the cut between them is no setting: it follows the
-        # exact verdicts on a few states of every batch until as many are switched by it as by them.
-        assert state.cut is not None, "a state of the exact comparison"
-        alike = self.similarity_at_points(state, obs)
-        exact = landscape.misled(self.similarity(state, obs[:CHECKED], key), self.threshold)
-        quick = landscape.misled(alike[:CHECKED], state.cut)
-        cut = state.cut + CUT_RATE * jnp.mean(exact.astype(jnp.float32) - quick.astype(jnp.float32))
-        return state.replace(cut=cut), alike, landscape.misled(alike, cut)
+    def twins(self, state: AdaEntState, obs: jax.Array, key: jax.Array) -> tuple[Twins, Twins]:
+        """Soft and plain twins at observations (b, o), with their own values and gradients where `climb` asks them.
+
+        Where actions have several dimensions the fast comparison has only their tangents at the action that `climb`
+        draws with the same key. These are as good where a policy is narrow or acts in many dimensions, and all that the
+        price of a second critic pair leaves room for; along a single dimension it may look further than they reach.
+        """
+        critics = (state.critic.params, state.plain_critic.params)
+        if self.comparison == "exact" or self.action_size(state) == 1:
+            soft, plain = (functools.partial(self.q_twins, critic, obs) for critic in critics)
+        else:
+            action, _ = self.sample(state.actor.params, obs, key)
+            soft, plain = (networks.twin_tangent(self.critic_net, critic, obs, action) for critic in critics)
+        return soft, plain
+
+    def q_twins(self, critic: Params, obs: jax.Array, action: jax.Array) -> jax.Array:
+        """Both twins' values (b, 2, p) of p actions (b, p, a) in each state (b, o)."""
+        obs = jnp.broadcast_to(obs[:, None], (*action.shape[:2], obs.shape[-1]))
+        return jnp.moveaxis(networks.twin_apply(self.critic_net, critic, obs, action), 0, 1)
 
     def similarity(self, state: AdaEntState, obs: jax.Array, key: jax.Array) -> jax.Array:
-        """How alike the landscapes are over draws of the policy: (batch, o) -> (batch,)."""
-        noise = jax.random.normal(key, (len(obs), self.n_samples, self.action_size(state)))
-        return landscape.METRICS[self.metric](*self.landscapes_at(state, obs, noise))
-
-    def similarity_at_points(self, state: AdaEntState, obs: jax.Array) -> jax.Array:
-        """How alike they are over `landscape.star`, chosen points of the policy: (batch, o) -> (batch,)."""
-        points = landscape.star(self.action_size(state))
-        return landscape.METRICS[self.metric](*self.landscapes_at(state, obs, points))
-
-    def landscapes_at(self, state: AdaEntState, obs: jax.Array, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Soft and plain values (batch, n) at n actions of the policy, given by their noise (batch, n, a) or (n, a)."""
+        """How alike the landscapes are over draws of the policy: (b, o) -> (b,)."""
         mean, log_std = self.policy(state.actor.params, obs)  # once, not for every action
-        action = jnp.tanh(mean[:, None] + jnp.exp(log_std)[:, None] * noise)
-        q = self.q_landscapes(state, jnp.broadcast_to(obs[:, None], (*action.shape[:2], obs.shape[-1])), action)
-        return q["soft"], q["plain"]
+        noise = jax.random.normal(key, (len(obs), self.n_samples, mean.shape[-1]))
+
+        def few(block: tuple[jax.Array, ...]) -> jax.Array:
+            obs, mean, log_std, noise = block
+            action = at(mean, log_std, noise)
+            q = (self.q_twins(critic.params, obs, action).min(axis=1) for critic in (state.critic, state.plain_critic))
+            return landscape.METRICS[self.metric](*q)
+
+        return blocks.in_turn(few, (obs, mean, log_std, noise), blocks.few(len(obs), AT_ONCE // self.n_samples))
+
+    def similarity_from_points(self, state: AdaEntState, obs: jax.Array, soft: Twins, plain: Twins) -> jax.Array:
+        """How alike they are over draws, as their twins' values at `ridges.points` tell: (b, o) -> (b,)."""
+        size = self.action_size(state)
+        points = ridges.points(size)
+        action = at(*self.policy(state.actor.params, obs), points)
+
+        def landscape_of(twins: Twins) -> jax.Array:
+            return ridges.at_draws(twins(action), size, self.n_samples).min(axis=1)
+
+        return landscape.METRICS[self.metric](landscape_of(soft), landscape_of(plain)).mean(axis=-1)
 
     def q_landscapes(self, state: AdaEntState, obs: jax.Array, action: jax.Array) -> dict[str, jax.Array]:
         """The smaller of the soft twins, and of the plain ones."""
@@ -134,3 +153,8 @@ class SACAdaEnt(SAC):
         state = super().update_targets(state)
         plain = state.plain_critic
         return state.replace(plain_critic=plain.replace(target=networks.polyak(plain.target, plain.params, self.tau)))
+
+
+def at(mean: jax.Array, log_std: jax.Array, noise: jax.Array) -> jax.Array:
+    """Actions (b, p, a) of a policy (b, a) from their noise (b, p, a) or (p, a)."""
+    return jnp.tanh(mean[:, None] + jnp.exp(log_std)[:, None] * noise)

@@ -81,7 +81,7 @@ class SAC(OffPolicyAgent):
     def init_critic(self, key: jax.Array, spec: EnvSpec) -> TwinCritic:
         """Fresh twins with their targets equal to them."""
         obs, action = jnp.zeros(spec.observation_size), jnp.zeros(spec.action_size)
-        params = networks.twin_init(networks.Critic(self.hidden), key, obs, action)
+        params = networks.twin_init(self.critic_net, key, obs, action)
         return TwinCritic(params, optax.adam(self.lr).init(params), jax.tree.map(jnp.copy, params))
 
     def act(self, state: SACState, obs: jax.Array, key: jax.Array, deterministic: bool = False) -> jax.Array:
@@ -160,7 +160,7 @@ class SAC(OffPolicyAgent):
         """One step of both twins towards (batch,) targets; also the loss and the mean value."""
 
         def loss(params: Params) -> tuple[jax.Array, jax.Array]:
-            q = networks.twin_apply(networks.Critic(self.hidden), params, batch.obs, batch.action)
+            q = networks.twin_apply(self.critic_net, params, batch.obs, batch.action)
             return 0.5 * jnp.mean(jnp.sum((q - target) ** 2, axis=0)), jnp.mean(q)
 
         (value, q_mean), grads = jax.value_and_grad(loss, has_aux=True)(critic.params)
@@ -179,7 +179,7 @@ class SAC(OffPolicyAgent):
 
     def min_q(self, critic: Params, obs: jax.Array, action: jax.Array) -> jax.Array:
         """The smaller of the twins' values: (..., o), (..., a) -> (...)."""
-        return networks.twin_apply(networks.Critic(self.hidden), critic, obs, action).min(axis=0)
+        return networks.twin_apply(self.critic_net, critic, obs, action).min(axis=0)
 
     def temperature(self, state: SACState) -> jax.Array:
         """Alpha."""
@@ -188,6 +188,11 @@ class SAC(OffPolicyAgent):
     def action_size(self, state: SACState) -> int:
         """Read from the actor's last layer."""
         return state.actor.params["params"]["mean"]["bias"].shape[-1]
+
+    @property
+    def critic_net(self) -> networks.Critic:
+        """The shape of every critic."""
+        return networks.Critic(self.hidden)
 
     def _actor(self, action_size: int) -> networks.SquashedActor:
         return networks.SquashedActor(self.hidden, action_size)

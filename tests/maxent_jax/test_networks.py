@@ -67,3 +67,26 @@ def test_shift_changes_one_array_only():
     assert shifted["params"]["mean"]["bias"].tolist() == [1.0, 2.0]
     assert shifted["params"]["mean"]["kernel"].tolist() == [1.0, 1.0]
     assert params["params"]["mean"]["bias"].tolist() == [0.0, 0.0]
+
+
+def test_tangent_of_twins_is_their_own_first_layer_and_a_line_beyond():
+    critic = networks.Critic((8, 6))
+    params = networks.twin_init(critic, jax.random.key(0), OBS[0], ACTION[0])
+    tangent = networks.twin_tangent(critic, params, OBS, ACTION)
+    others = jnp.stack([ACTION, -ACTION, 0.5 * ACTION], axis=1)
+    found = jax.jit(lambda action: tangent(action))(others)
+
+    layers = [jax.tree.map(np.float64, params["params"][f"Dense_{i}"]) for i in range(3)]
+    first, second, last = ((layer["kernel"], layer["bias"]) for layer in layers)
+    for twin in range(2):
+        for state in range(len(OBS)):
+            features = [
+                np.maximum(np.concatenate([OBS[state], action]) @ first[0][twin] + first[1][twin], 0)
+                for action in (ACTION[state], *others[state])
+            ]
+            hidden = features[0] @ second[0][twin] + second[1][twin]
+            slope = second[0][twin] @ ((hidden > 0) * last[0][twin][:, 0])
+            value = np.maximum(hidden, 0) @ last[0][twin][:, 0] + last[1][twin][0]
+            expected = [value + slope @ (x - features[0]) for x in features[1:]]
+            np.testing.assert_allclose(found[state, twin], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[:, :, 0].T, networks.twin_apply(critic, params, OBS, ACTION), rtol=1e-5)
