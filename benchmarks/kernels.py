@@ -23,6 +23,7 @@ from rich.table import Table
 
 import envs
 from benchmarks.timing import save
+from envs import fields
 from experiments import published
 from maxent_jax.agents.base import OnPolicyAgent, Rollout, Transition
 
@@ -100,13 +101,14 @@ def count_update(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Kernels of one update of `RUNS` runs on the vehicle, published settings: by kind, in all, and a gradient step."""
     env = envs.make("vehicle")
     agent = published.row(name, "vehicle").agent.replace(**values)
-    shape = (agent.rollout_steps, 1) if isinstance(agent, OnPolicyAgent) else (agent.batch_size,)
+    on_policy = isinstance(agent, OnPolicyAgent)
+    shape = (agent.rollout_steps, 1) if on_policy else (fields.plain_values(agent)["batch_size"],)
 
     def example(key: jax.Array) -> Any:
         own = lambda *size: jax.random.uniform(key, (*shape, *size))  # noqa: E731
         o, a = env.observation_size, env.action_size
         batch = Transition(own(o), own(a), own(), own(), own(), own(o))
-        return agent.init(key, env.spec), Rollout(batch, own()) if isinstance(agent, OnPolicyAgent) else batch
+        return agent.init(key, env.spec), Rollout(batch, own()) if on_policy else batch
 
     keys = jax.random.split(jax.random.key(0), RUNS)
     arguments = jax.eval_shape(jax.vmap(example), keys)

@@ -63,14 +63,14 @@ def update_flops(observations: int, actions: int, hidden: tuple[int, ...], batch
 def product(form: str, count: int, steps: int) -> Any:
     """`steps` products of one form, each with the result of the last; `count` of them side by side."""
     shape = (count, WIDTH, WIDTH) if count > 1 else (WIDTH, WIDTH)
-    axes = tuple((axis + (count > 1),) for axis in FORMS[form])
+    left, right = (axis + (count > 1) for axis in FORMS[form])
     side = ((0,), (0,)) if count > 1 else ((), ())
     # an orthogonal factor: the numbers neither vanish nor grow
     other = jnp.broadcast_to(jnp.linalg.qr(jax.random.normal(jax.random.key(0), (WIDTH, WIDTH)))[0], shape)
 
     @jax.jit
     def chain(x: jax.Array, other: jax.Array) -> jax.Array:
-        step = lambda x, _: (jax.lax.dot_general(x, other, (axes, side)), None)  # noqa: E731
+        step = lambda x, _: (jax.lax.dot_general(x, other, (((left,), (right,)), side)), None)  # noqa: E731
         return jax.lax.scan(step, x, length=steps, unroll=8)[0]
 
     return functools.partial(chain, jax.random.normal(jax.random.key(1), shape), other)

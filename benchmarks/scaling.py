@@ -26,6 +26,7 @@ from benchmarks.overhead import Chain
 from benchmarks.timing import interleaved, rate, save
 from experiments import published
 from maxent_jax import blocks, trainer
+from maxent_jax.agents import PPO
 
 sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
 
@@ -67,6 +68,7 @@ def sac(hidden: int, environments: int = 1) -> Any:
 def ppo(environments: int) -> Any:
     """PPO as published, but 64-64, with rollouts of at least one step of all environments."""
     agent = published.row("ppo", "vehicle").agent
+    assert isinstance(agent, PPO)
     return agent.replace(hidden=(64, 64), rollout_steps=max(agent.rollout_steps, environments))
 
 
@@ -115,7 +117,7 @@ def stepping(task: str, count: int, in_blocks: bool, steps: int) -> Any:
 def alone(task: str, repetitions: int, scale: float, most: int) -> dict[str, dict[str, Any]]:
     """Environment steps a second, in blocks and at once, by the number of environments."""
     found = {}
-    for count in [n for n in ENVIRONMENTS if blocks.BLOCK <= n <= most]:
+    for count in [n for n in ENVIRONMENTS if blocks.BLOCK < n <= most]:
         steps = max(2, round(scale * ALONE[task] / count))
         ways = {"in blocks": True, "at once": False}
         times = interleaved({way: stepping(task, count, cut, steps) for way, cut in ways.items()}, repetitions)
@@ -127,6 +129,8 @@ def tables(rows: dict[str, Any]) -> list[Table]:
     """Rates by the number of runs or environments, one table a part."""
     shown = []
     for title, row in rows.items():
+        if not row:
+            continue
         columns = list(next(iter(row.values())))
         table = Table("", *columns, title=f"{title}: a second, median (min to max)")
         for count, cells in row.items():

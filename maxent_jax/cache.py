@@ -9,10 +9,10 @@ import os
 import platform
 import re
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import jax
-import jaxlib
 
 MOST_BYTES = 1_000_000_000
 """What is kept of all machines and versions together; beyond it the oldest goes."""
@@ -31,7 +31,7 @@ def use(wanted: bool = True) -> None:
     if not wanted:
         jax.config.update("jax_enable_compilation_cache", False)
         return
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     try:
         path = folder()
@@ -51,7 +51,7 @@ def folder() -> Path:
     model, features = processor()
     name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") or "processor"
     short = hashlib.sha256(f"{model} {features}".encode()).hexdigest()[:8]
-    return _user_cache() / "maxent-jax" / f"{name}-{short}-jaxlib-{jaxlib.__version__}"
+    return _user_cache() / "maxent-jax" / f"{name}-{short}-jaxlib-{metadata.version('jaxlib')}"
 
 
 def processor() -> tuple[str, str]:
