@@ -4,17 +4,18 @@
 
 SAC-AdaEnt is trained (64-64 nets, batch 256, exact rule with 16 samples); at several stages its critics are asked about
 states from replay. The truth at a state is the majority of 40 fresh draws of the exact rule with 100 samples and the
-published threshold. A rule gives each state a score; its cut is fitted to the verdicts of single exact draws on half of
-the states, by the fewest errors, and judged on the other half: sensitivity (switched, of those that should be) and
-specificity (not switched, of those that should not). A single fresh draw of the exact rule is judged likewise.
+published threshold. A rule gives each state a score. Rules that mean what the exact one means are judged at its
+threshold; for others a cut is fitted to the verdicts of single exact draws on half of the states, by the fewest
+errors. All are judged on the other half: sensitivity (switched, of those that should be) and specificity (not switched,
+of those that should not). A single fresh draw of the exact rule is judged likewise.
 
 What a rule costs is counted in passes of one critic over the minibatch, forward or backward, beyond those that the
 actor's loss makes anyway, which evaluates all four critics and their gradients at one sampled action. An update of SAC
 is about 16 passes, the plain critics add 12, the exact rule 400. `benchmarks.fast` measures what that is in seconds.
 """
 
+import dataclasses
 import functools
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,112 +28,166 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.timing import describe
+from benchmarks.timing import save
 from envs import fields
 from experiments import published
-from maxent_jax import landscape, networks, replay, trainer
+from maxent_jax import landscape, networks, replay, ridges, trainer
 from maxent_jax.agents import SACAdaEnt
+from maxent_jax.agents.adaent import Twins, at
 
-TASKS = {"toy": 20_000, "vehicle": 20_000, "quadrotor": 20_000, "quadruped": 10_000}
-"""Steps of training."""
+TASKS = {
+    "toy": 20_000,
+    "vehicle": 20_000,
+    "quadrotor": 20_000,
+    "quadruped": 10_000,
+    "pendulum": 15_000,
+    "acrobot": 15_000,
+    "obstacle2d": 15_000,
+}
+"""Steps of training; the first four are those that the goal names."""
 STAGES = 4
 STATES, DRAWS, SAMPLES = 2048, 40, 100
-TWO_RADII = (0.6, 1.5)
-UNDECIDED = {"eighth": 8, "quarter": 4}
 RESULT = Path(__file__).parent / "results" / "comparison.json"
 
-Scores = dict[str, Any]
-"""(n,) scores by rule, in JAX or numpy; low ones say that the landscapes disagree."""
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a rule may look at: the agent and its state at observations (n, o), the policy there, keys of its own.
+
+    `exact` and `fast` are soft and plain twins as each comparison has them, see `SACAdaEnt.twins`.
+    """
+
+    agent: SACAdaEnt
+    state: Any
+    obs: jax.Array
+    mean: jax.Array
+    log_std: jax.Array
+    key: jax.Array
+
+    @property
+    def size(self) -> int:
+        """Dimensions of an action."""
+        return self.mean.shape[-1]
+
+    def twins(self, comparison: str) -> tuple[Twins, Twins]:
+        """Soft and plain twins."""
+        return self.agent.replace(comparison=comparison).twins(self.state, self.obs, self.key)
+
+    def draws(self, samples: int) -> jax.Array:
+        """(n, samples, a) noise."""
+        return jax.random.normal(jax.random.fold_in(self.key, 1), (len(self.obs), samples, self.size))
+
+    @property
+    def noise(self) -> jax.Array:
+        """(n, a) noise of the action that the actor's loss asks about."""
+        return jax.random.normal(self.key, self.mean.shape)
+
+    def compare(self, twins: tuple[Twins, Twins], noise: jax.Array, metric: landscape.Metric) -> jax.Array:
+        """(n,) a metric of both landscapes over actions by their noise (n, p, a) or (p, a)."""
+        action = at(self.mean, self.log_std, noise)
+        return metric(*(pair(action).min(axis=1) for pair in twins))
 
 
-def over_draws(
-    agent: SACAdaEnt, state: Any, obs: jax.Array, key: jax.Array, samples: int = SAMPLES, metric: str = "cosine"
-) -> jax.Array:
-    """(n,) similarities over fresh samples; the published ones where nothing is said."""
-    return agent.replace(n_samples=samples, metric=metric).similarity(state, obs, key)
+def star(size: int) -> jax.Array:
+    """(2 size, size) one point on each side of the middle along each axis, as far out as most draws; 4 for one axis."""
+    if size == 1:
+        return jnp.array([[-1.5], [-0.6], [0.6], [1.5]])
+    return jnp.sqrt(float(size)) * jnp.concatenate([jnp.eye(size), -jnp.eye(size)])
 
 
-def over_two_stars(agent: SACAdaEnt, state: Any, obs: jax.Array, metric: landscape.Metric) -> jax.Array:
-    """(n,) a metric over the points of two stars with other radii than `landscape.star`."""
-    size = agent.action_size(state)
-    ends = jnp.sqrt(float(size)) * jnp.concatenate([jnp.eye(size), -jnp.eye(size)])
-    return metric(*agent.landscapes_at(state, obs, jnp.concatenate([radius * ends for radius in TWO_RADII])))
+def over_draws(asked: Asked, samples: int, metric: landscape.Metric) -> jax.Array:
+    """A metric over fresh draws."""
+    return asked.compare(asked.twins("exact"), asked.draws(samples), metric)
 
 
-def gradients(agent: SACAdaEnt, state: Any, obs: jax.Array, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(n, a) slopes of the soft and of the plain landscape in units of the policy's deviation, at noise (n, a)."""
-
-    def total(noise: jax.Array, index: int) -> jax.Array:
-        return agent.landscapes_at(state, obs, noise[:, None])[index].sum()
-
-    return jax.grad(functools.partial(total, index=0))(noise), jax.grad(functools.partial(total, index=1))(noise)
+def over_star(asked: Asked, metric: landscape.Metric) -> jax.Array:
+    """A metric over the star."""
+    return asked.compare(asked.twins("exact"), star(asked.size), metric)
 
 
-def angle(u: jax.Array, v: jax.Array) -> jax.Array:
-    """(n,) cosines between vectors (n, a)."""
+def from_ridges(asked: Asked, comparison: str) -> jax.Array:
+    """The published similarity over draws of a landscape of ridges."""
+    return asked.agent.similarity_from_points(asked.state, asked.obs, *asked.twins(comparison))
+
+
+def in_features(asked: Asked) -> jax.Array:
+    """The published similarity, mean over 4 samples, of twins that are linear beyond their first layer."""
+    action = at(asked.mean, asked.log_std, asked.noise[:, None])[:, 0]
+    soft, plain = (
+        networks.twin_tangent(asked.agent.critic_net, critic.params, asked.obs, action)
+        for critic in (asked.state.critic, asked.state.plain_critic)
+    )
+    twins = (soft, plain)
+    four = [asked.compare(twins, asked.draws(4 * SAMPLES)[:, i::4], landscape.cosine) for i in range(4)]
+    return jnp.mean(jnp.stack(four), axis=0)
+
+
+def slopes(asked: Asked, noise: jax.Array) -> jax.Array:
+    """(n,) cosines between the gradients of both landscapes, in units of the policy's deviation, at noise (n, a)."""
+
+    def total(noise: jax.Array, pair: Twins) -> jax.Array:
+        return pair(at(asked.mean, asked.log_std, noise[:, None])).min(axis=1).sum()
+
+    u, v = (jax.grad(total)(noise, pair) for pair in asked.twins("exact"))
     return jnp.sum(u * v, axis=-1) / (jnp.linalg.norm(u, axis=-1) * jnp.linalg.norm(v, axis=-1) + 1e-30)
 
 
-def linearised(agent: SACAdaEnt, state: Any, obs: jax.Array, noise: jax.Array, key: jax.Array) -> jax.Array:
-    """(n,) published similarities, mean of 8 draws of 100, each twin replaced by its tangent at noise (n, a)."""
-    samples = jax.random.normal(key, (8 * SAMPLES, noise.shape[-1]))
-    mean, log_std = agent.policy(state.actor.params, obs)
-    critic = networks.Critic(agent.hidden)
+def planes(asked: Asked, noise: jax.Array) -> jax.Array:
+    """(n,) published similarities, mean over samples, each twin replaced by its tangent plane at noise (n, a)."""
+    samples = jax.random.normal(asked.key, (ridges.SETS * SAMPLES, asked.size))
 
-    def tangents(params: Any) -> jax.Array:
-        def twins(noise: jax.Array) -> jax.Array:
-            return networks.twin_apply(critic, params, obs, jnp.tanh(mean + jnp.exp(log_std) * noise))
+    def plane(pair: Twins) -> jax.Array:
+        q, back = jax.vjp(lambda noise: pair(at(asked.mean, asked.log_std, noise[:, None]))[..., 0], noise)
+        slope = jnp.stack([back(jnp.zeros_like(q).at[:, twin].set(1.0))[0] for twin in (0, 1)], axis=1)
+        value = q[..., None] + jnp.einsum("nta,nsa->nts", slope, samples[None] - noise[:, None])
+        return value.min(axis=1).reshape(len(q), ridges.SETS, SAMPLES)
 
-        q, back = jax.vjp(twins, noise)
-        slopes = jnp.stack([back(jnp.zeros_like(q).at[twin].set(1.0))[0] for twin in (0, 1)])
-        away = samples[None] - noise[:, None]
-        return (q[..., None] + jnp.einsum("tna,nsa->tns", slopes, away)).min(axis=0).reshape(len(obs), 8, SAMPLES)
-
-    return landscape.cosine(tangents(state.critic.params), tangents(state.plain_critic.params)).mean(axis=-1)
+    soft, plain = map(plane, asked.twins("exact"))
+    return landscape.cosine(soft, plain).mean(axis=-1)
 
 
-RULES: dict[str, tuple[int, Callable[..., jax.Array]]] = {
-    "cosine of 16": (64, lambda agent, state, obs, key: over_draws(agent, state, obs, key, 16)),
-    "pearson of 100": (400, lambda agent, state, obs, key: over_draws(agent, state, obs, key, 100, "pearson")),
-    "pearson of 16": (64, lambda agent, state, obs, key: over_draws(agent, state, obs, key, 16, "pearson")),
-    "pearson of 4": (16, lambda agent, state, obs, key: over_draws(agent, state, obs, key, 4, "pearson")),
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """A way to decide.
+
+    Attributes:
+      passes: what it costs, by the dimensions of an action.
+      score: (n,) numbers; low ones say that the landscapes disagree.
+      fitted: whether its cut is; else it is the exact rule's threshold.
+    """
+
+    passes: Callable[[int], float]
+    score: Callable[[Asked], jax.Array]
+    fitted: bool = True
+
+
+FREE, FOUR = lambda size: 0.0, lambda size: 8.0  # at the sampled action, and at another one
+POINTS = lambda size: 4.0 * (4 * size + 1)  # noqa: E731
+STAR = lambda size: 8.0 * max(size, 2)  # noqa: E731
+DRAW = lambda samples: lambda size: 4.0 * samples  # noqa: E731
+RULES = {
+    "fast": Rule(lambda size: POINTS(1) if size == 1 else 0.0, lambda asked: from_ridges(asked, "fast"), fitted=False),
+    "ridges of the critics": Rule(POINTS, lambda asked: from_ridges(asked, "exact"), fitted=False),
+    "linear beyond the first layer, 400 draws": Rule(FREE, in_features, fitted=False),
+    "cosine of 16": Rule(DRAW(16), lambda asked: over_draws(asked, 16, landscape.cosine)),
+    "pearson of 100": Rule(DRAW(100), lambda asked: over_draws(asked, 100, landscape.pearson)),
+    "pearson of 16": Rule(DRAW(16), lambda asked: over_draws(asked, 16, landscape.pearson)),
+    "pearson of 4": Rule(DRAW(4), lambda asked: over_draws(asked, 4, landscape.pearson)),
+    "cosine of the star": Rule(STAR, lambda asked: over_star(asked, landscape.cosine)),
+    "pearson of the star": Rule(STAR, lambda asked: over_star(asked, landscape.pearson)),
+    "slopes at the mean": Rule(FOUR, lambda asked: slopes(asked, jnp.zeros_like(asked.mean))),
+    "slopes at a sample": Rule(FREE, lambda asked: slopes(asked, asked.noise)),
+    "planes at the mean": Rule(FOUR, lambda asked: planes(asked, jnp.zeros_like(asked.mean)), fitted=False),
+    "planes at a sample": Rule(FREE, lambda asked: planes(asked, asked.noise), fitted=False),
 }
+IN_TWO_STAGES = ("planes at a sample", "cosine of the star", 4)
+"""A rule, the one that decides instead where the first is least sure, and the share of states where it does: 1/4."""
 
 
-def scores(agent: SACAdaEnt, state: Any, obs: jax.Array, key: jax.Array) -> Scores:
-    """What every rule but those in two stages says of states (n, o)."""
-    keys = iter(jax.random.split(key, len(RULES) + 2))
-    noise = jax.random.normal(next(keys), (len(obs), agent.action_size(state)))
-    here, opposite, middle = (gradients(agent, state, obs, sign * noise) for sign in (1.0, -1.0, 0.0))
-    mirrored = (own + other for own, other in zip(here, opposite, strict=True))
-    tangent = functools.partial(linearised, agent, state, obs, key=next(keys))
-    return {
-        **{name: rule(agent, state, obs, next(keys)) for name, (_, rule) in RULES.items()},
-        "pearson of the star": agent.replace(metric="pearson").similarity_at_points(state, obs),
-        "cosine of the star": agent.similarity_at_points(state, obs),
-        "pearson of two stars": over_two_stars(agent, state, obs, landscape.pearson),
-        "cosine of two stars": over_two_stars(agent, state, obs, landscape.cosine),
-        "slopes at the mean": angle(*middle),
-        "slopes at a sample": angle(*here),
-        "slopes at a sample and its mirror": angle(*mirrored),
-        "tangents at the mean": tangent(jnp.zeros_like(noise)),
-        "tangents at a sample": tangent(noise),
-    }
-
-
-def passes(name: str, size: int) -> float:
-    """What a rule costs beyond the actor's loss, in passes of one critic over the minibatch."""
-    of_star = 8.0 * max(size, 2)
-    first, _, second = name.partition(", then the star for ")
-    if second:
-        share = UNDECIDED[second.removeprefix("an ").removeprefix("a ")]
-        return passes(first, size) + of_star / share
-    known = {name: float(cost) for name, (cost, _) in RULES.items()}
-    known |= {"pearson of the star": of_star, "cosine of the star": of_star}
-    known |= {"pearson of two stars": 16.0 * size, "cosine of two stars": 16.0 * size}
-    known |= {"slopes at a sample": 0, "tangents at a sample": 0, "never": 0, "always": 0}
-    known |= {"a fresh exact draw": 4.0 * SAMPLES}
-    return known.get(name, 8.0)
+def scores(agent: SACAdaEnt, state: Any, obs: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
+    """What every rule says of states (n, o)."""
+    asked = Asked(agent, state, obs, *agent.policy(state.actor.params, obs), key)
+    return {name: rule.score(asked) for name, rule in RULES.items()}
 
 
 def in_two_stages(first: np.ndarray, first_cut: float, second: np.ndarray, second_cut: float, share: int) -> np.ndarray:
@@ -142,6 +197,21 @@ def in_two_stages(first: np.ndarray, first_cut: float, second: np.ndarray, secon
         near = begin + np.argsort(np.abs(first[begin : begin + 256] - first_cut))[: 256 // share]
         verdict[near] = second[near] < second_cut
     return verdict
+
+
+def passes(name: str, size: int) -> float:
+    """What a rule of the table costs."""
+    others = {"never": 0.0, "always": 0.0, "a fresh exact draw": 4.0 * SAMPLES}
+    if name == two_stages():
+        first, second, share = IN_TWO_STAGES
+        return RULES[first].passes(size) + RULES[second].passes(size) / share
+    return RULES[name].passes(size) if name in RULES else others[name]
+
+
+def two_stages() -> str:
+    """The name of the rule in two stages."""
+    first, second, share = IN_TWO_STAGES
+    return f"{first}, then the {second} for 1/{share}"
 
 
 def fitted(score: np.ndarray, label: np.ndarray) -> float:
@@ -156,36 +226,41 @@ def agreement(verdict: Any, truth: np.ndarray) -> list[float | None]:
     return [float(right / count) if count else None for right, count in found]
 
 
-def judge(found: Scores, truth: np.ndarray, fresh: np.ndarray, label: np.ndarray) -> dict[str, list[float | None]]:
+def judge(
+    found: Mapping[str, np.ndarray], truth: np.ndarray, fresh: np.ndarray, label: np.ndarray, threshold: float
+) -> dict[str, list[float | None]]:
     """By rule: sensitivity and specificity on the second half of the states."""
     half = len(truth) // 2
-    cuts = {name: fitted(score[:half], label[:half]) for name, score in found.items()}
+    fit = {name: fitted(score[:half], label[:half]) for name, score in found.items()}
+    cuts = {name: fit[name] if RULES[name].fitted else threshold for name in found}
     rest = {name: score[half:] for name, score in found.items()}
     verdicts = {name: score < cuts[name] for name, score in rest.items()}
-    second = "pearson of the star"
-    for first in ("slopes at a sample", "slopes at a sample and its mirror", "tangents at a sample"):
-        for word, share in UNDECIDED.items():
-            article = "an" if word == "eighth" else "a"
-            verdicts[f"{first}, then the star for {article} {word}"] = in_two_stages(
-                rest[first], cuts[first], rest[second], cuts[second], share
-            )
+    first, second, share = IN_TWO_STAGES
+    verdicts[two_stages()] = in_two_stages(rest[first], fit[first], rest[second], fit[second], share)
     verdicts |= {"a fresh exact draw": fresh[half:], "never": np.zeros(half, bool), "always": np.ones(half, bool)}
     return {name: agreement(verdict, truth[half:]) for name, verdict in verdicts.items()}
 
 
-def ask(agent: SACAdaEnt, env: Any, run: Any, counters: Any) -> tuple[Scores, jax.Array, jax.Array, jax.Array]:
+def ask(
+    agent: SACAdaEnt, env: Any, run: Any, counters: Any
+) -> tuple[dict[str, jax.Array], jax.Array, jax.Array, jax.Array]:
     """Scores, truth (majority of draws), a fresh verdict and a label at states from replay."""
     keys = jax.random.split(jax.random.key(99), 3)
     obs = replay.sample(run.rows, counters.env_steps, keys[0], STATES, env).obs
     blocks = obs.reshape(-1, 256, obs.shape[-1])
+    published = agent.replace(n_samples=SAMPLES)
 
     def draw(key: jax.Array) -> jax.Array:
         each = jax.random.split(key, len(blocks))
-        alike = jax.lax.map(lambda block: over_draws(agent, run.agent, *block), (blocks, each))
+        alike = jax.lax.map(lambda block: published.similarity(run.agent, *block), (blocks, each))
         return alike.reshape(-1) < agent.threshold
 
     drawn = jax.lax.map(draw, jax.random.split(keys[1], DRAWS + 2))
-    return scores(agent, run.agent, obs, keys[2]), drawn[2:].mean(axis=0) > 0.5, drawn[0], drawn[1]
+    found = jax.lax.map(
+        lambda block: scores(published, run.agent, *block), (blocks, jax.random.split(keys[2], len(blocks)))
+    )
+    found = {name: score.reshape(-1) for name, score in found.items()}
+    return found, drawn[2:].mean(axis=0) > 0.5, drawn[0], drawn[1]
 
 
 def measure(task: str, seed: int, stages: int = STAGES) -> list[dict[str, Any]]:
@@ -204,7 +279,7 @@ def measure(task: str, seed: int, stages: int = STAGES) -> list[dict[str, Any]]:
     for _ in range(plan.chunks):
         run, counters, _ = train(run, counters)
         found, truth, fresh, label = jax.tree.map(np.asarray, look(run, counters))
-        rules = judge(found, truth, fresh, label)
+        rules = judge(found, truth, fresh, label, float(agent.threshold))
         rows.append({"env_steps": int(counters.env_steps), "should_switch": float(truth.mean()), "rules": rules})
     return rows
 
@@ -254,8 +329,7 @@ def main(only: tuple[str, ...] = (), seeds: int = 1, out: Path = RESULT) -> None
         rows[task] = {seed: measure(task, seed) for seed in range(seeds)}
         found = summary(rows)
         about = f"truth: majority of {DRAWS} draws of {SAMPLES} samples; {STATES} states from replay at each stage"
-        text = {"about": about, "where": describe(), "rules": found, "stages": rows}
-        out.write_text(json.dumps(text, indent=1) + "\n")
+        save(out, about, rules=found, stages=rows)
         Console(width=170).print(table(found))
 
 

@@ -10,20 +10,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-KNOTS = (-1.6, -0.5, 0.5, 1.6)
-"""Where an axis is looked at beside its middle, in standard deviations, for a single axis; further out for more."""
 SETS = 8
 """Samples over which a similarity is averaged, so that it does not hang on how one of them fell."""
 
 
-def points(size: int) -> np.ndarray:
-    """Where a landscape over `size` dimensions is asked for: (4 size + 1, size) standard deviations, the middle last.
+def knots(size: int) -> np.ndarray:
+    """Where each of `size` axes is looked at: (5,) standard deviations, the third is the middle.
 
-    The distance from the middle grows with the square root of `size`, as that of draws does.
+    Most draws lie sqrt(size) from the middle: half way there, and where there are few beyond.
     """
-    axes = np.eye(size)
-    sides = [knot * np.sqrt(size) * axes for knot in KNOTS]
-    return np.concatenate([*sides, np.zeros((1, size))]).astype(np.float32)
+    near, far = 0.5 * np.sqrt(size), 0.75 + np.sqrt(size)
+    return np.array([-far, -near, 0.0, near, far])
+
+
+def points(size: int) -> jax.Array:
+    """Where a landscape over `size` dimensions is asked for: (4 size + 1, size) deviations, the middle last."""
+    sides = [knot * np.eye(size) for knot in np.delete(knots(size), 2)]
+    return jnp.asarray(np.concatenate([*sides, np.zeros((1, size))]), jnp.float32)
 
 
 def at_draws(q: jax.Array, size: int, samples: int) -> jax.Array:
@@ -47,11 +50,11 @@ def at_draws(q: jax.Array, size: int, samples: int) -> jax.Array:
 def _weights(size: int, samples: int) -> np.ndarray:
     """(4 size + 1, SETS samples): what each point has to say about each draw."""
     draws = np.random.default_rng(0).normal(size=(SETS * samples, size))
-    knots = np.sqrt(size) * np.insert(KNOTS, len(KNOTS) // 2, 0.0)
-    # one axis at a time: (draws, size, knots), each row the weights of the two knots around a draw
-    left = np.clip(np.searchsorted(knots, draws) - 1, 0, len(knots) - 2)
-    share = (draws - knots[left]) / (knots[left + 1] - knots[left])
-    each = np.eye(len(knots))[left] * (1 - share)[..., None] + np.eye(len(knots))[left + 1] * share[..., None]
-    middle = each[:, :, len(KNOTS) // 2].sum(axis=1) - (size - 1)  # every axis starts from it, it counts once
-    sides = np.delete(each, len(KNOTS) // 2, axis=2)
-    return np.concatenate([sides.transpose(2, 1, 0).reshape(-1, len(draws)), middle[None]]).astype(np.float32)
+    at = knots(size)
+    # one axis at a time: (draws, size, 5), the weights of the two knots around a draw
+    left = np.clip(np.searchsorted(at, draws) - 1, 0, len(at) - 2)
+    share = ((draws - at[left]) / (at[left + 1] - at[left]))[..., None]
+    each = np.eye(len(at))[left] * (1 - share) + np.eye(len(at))[left + 1] * share
+    middle = each[:, :, 2].sum(axis=1) - (size - 1)  # every axis starts from it, it counts once
+    sides = np.delete(each, 2, axis=2).transpose(2, 1, 0).reshape(-1, len(draws))
+    return np.concatenate([sides, middle[None]]).astype(np.float32)

@@ -16,7 +16,7 @@ from maxent_jax.networks import Params
 Twins = Callable[[jax.Array], jax.Array]
 """Both critics of a pair: actions (b, p, a), p in each state, to values (b, 2, p)."""
 FAST_METRICS = ("cosine", "pearson")
-AT_ONCE = 2048
+AT_ONCE = 1024
 """Most values of a landscape that are computed at once on a CPU: what more there are would not stay in its caches."""
 
 
@@ -135,13 +135,14 @@ class SACAdaEnt(SAC):
     def similarity_from_points(self, state: AdaEntState, obs: jax.Array, soft: Twins, plain: Twins) -> jax.Array:
         """How alike they are over draws, as their twins' values at `ridges.points` tell: (b, o) -> (b,)."""
         size = self.action_size(state)
-        points = ridges.points(size)
-        action = at(*self.policy(state.actor.params, obs), points)
+        action = at(*self.policy(state.actor.params, obs), ridges.points(size))
 
-        def landscape_of(twins: Twins) -> jax.Array:
-            return ridges.at_draws(twins(action), size, self.n_samples).min(axis=1)
+        def similarity(q: tuple[jax.Array, jax.Array]) -> jax.Array:
+            landscapes = (ridges.at_draws(twins, size, self.n_samples).min(axis=1) for twins in q)
+            return landscape.METRICS[self.metric](*landscapes).mean(axis=-1)
 
-        return landscape.METRICS[self.metric](landscape_of(soft), landscape_of(plain)).mean(axis=-1)
+        at_once = blocks.few(len(obs), AT_ONCE // self.n_samples)
+        return blocks.in_turn(similarity, (soft(action), plain(action)), at_once)
 
     def q_landscapes(self, state: AdaEntState, obs: jax.Array, action: jax.Array) -> dict[str, jax.Array]:
         """The smaller of the soft twins, and of the plain ones."""

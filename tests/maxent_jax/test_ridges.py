@@ -7,7 +7,8 @@ from maxent_jax import ridges
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_landscapes_that_are_ridges_are_taken_from_their_points_without_loss(size):
     """A sum over axes of lines that bend at the points: its values at draws, from those at the points."""
-    bends = np.sqrt(size) * np.array([-1.6, -0.5, 0.0, 0.5, 1.6])
+    near, far = 0.5 * np.sqrt(size), 0.75 + np.sqrt(size)
+    bends = np.array([-far, -near, 0.0, near, far])
     generator = np.random.default_rng(1)
     slopes = generator.normal(size=(5, size))
 
