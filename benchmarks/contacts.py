@@ -8,7 +8,6 @@ and C MuJoCo agree on one scene is a matter of the tests.) Speed is measured in 
 """
 
 import functools
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.timing import describe, interleaved, rate
+from benchmarks.timing import interleaved, rate, save
 
 ENVIRONMENTS = 64
 PLAY = {"hopper": 5, "quadruped": 40}
@@ -122,7 +121,7 @@ def main(repetitions: int = 5, out: Path = RESULT) -> None:
         f"of the episode, of {ENVIRONMENTS} environments; control steps per second: median, min and max of "
         f"{repetitions} rounds"
     )
-    result: dict[str, Any] = {"about": about, "where": describe()}
+    result: dict[str, Any] = {}
     for name in VARIANTS:
         result[name] = measure(name, repetitions)
         table = Table("variant", "median off", "90 %", "largest", "thousand steps/s", title=name)
@@ -130,7 +129,7 @@ def main(repetitions: int = 5, out: Path = RESULT) -> None:
             off = (f"{row[key]:.2g}" for key in ("median", "p90", "largest"))
             table.add_row(label, *off, f"{row['steps_per_second']['median'] / 1e3:.3g}")
         Console(width=130).print(table)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+        save(out, about, **result)
 
 
 if __name__ == "__main__":

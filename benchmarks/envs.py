@@ -12,7 +12,6 @@ to 8192 environments in parallel, by random actions.
 
 import functools
 import importlib.util
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,7 +26,7 @@ from rich.table import Table
 
 import envs
 from benchmarks.other_tasks import ACTIONS, Run, brax_hopper, c_mujoco, compiled, gymnax_acrobot
-from benchmarks.timing import describe, interleaved, rate
+from benchmarks.timing import interleaved, rate, save
 from benchmarks.vehicle_reference import START, midpoint_step
 from envs import fields, hopper, quadruped
 from envs.training import Training
@@ -193,15 +192,13 @@ def main(
     console = Console(width=150)
     about = f"control steps per second: median, min and max of {repetitions} interleaved repetitions"
     result: dict[str, dict[int, Any]] = {}
-    out.parent.mkdir(exist_ok=True)
     for group, names in groups().items():
         if only and group not in only:
             continue
         result[group] = {size: measure(names, size, repetitions) for size in sizes}
         console.print(table({group: result[group]}, sizes, "thousand control steps per second"))
         reset = shares(result)
-        found = {"about": about, "where": describe(), "steps_per_second": result, "auto_reset_share": reset}
-        out.write_text(json.dumps(found, indent=1) + "\n")
+        save(out, about, steps_per_second=result, auto_reset_share=reset)
     shown = Table("auto-reset's share of a step", *map(str, sizes))
     for name, by_size in shares(result).items():
         shown.add_row(name, *(f"{by_size[size]:.1%}" for size in sizes))

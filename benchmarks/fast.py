@@ -2,11 +2,13 @@
 
 `python -m benchmarks.fast` writes `benchmarks/results/fast.json` and prints its tables.
 
-* Cost: one update at 256-256, batch 256, 100 samples, 4 actions, of one run and of 8 mapped; each in turn.
+* Cost: one update at 256-256, batch 256, 100 samples, of one run and of 8 mapped, with actions of 1, 4 and 8
+  dimensions; each in turn. Where there is an accelerator, with matrix products in bfloat16, too.
 * Returns: both comparisons with 100 samples and the preset `quick` on four tasks; final returns over seeds, and the
   interval of their difference (95 %, bootstrap over seeds of both).
 """
 
+import contextlib
 import functools
 import json
 import tempfile
@@ -20,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.sb3.returns import difference
-from benchmarks.timing import describe, interleaved
+from benchmarks.timing import interleaved, save
 from envs import fields
 from envs.base import EnvSpec
 from maxent_jax import api
@@ -28,13 +30,14 @@ from maxent_jax.agents import SAC, SACAdaEnt
 from maxent_jax.agents.base import Transition
 
 TASKS = ("toy", "pendulum", "vehicle", "quadrotor")
+SIZES = (1, 4, 8)
 UPDATES = 4
 RESULT = Path(__file__).parent / "results" / "fast.json"
 
 
-def updates(agent: Any, runs: int) -> Any:
-    """A compiled function that makes `UPDATES` updates of that many runs."""
-    size, width = 4, 9
+def updates(agent: Any, runs: int, size: int = 4, precision: str | None = None) -> Any:
+    """A compiled function that makes `UPDATES` updates of that many runs, actions of that size."""
+    width = 9
     spec = EnvSpec(width, size, -jnp.ones(size), jnp.ones(size), 40)
     keys = jax.random.split(jax.random.key(0), runs)
     draw = functools.partial(jax.random.normal, jax.random.key(1))
@@ -42,7 +45,6 @@ def updates(agent: Any, runs: int) -> Any:
     batch = Transition(draw((256, width)), jnp.tanh(draw((256, size))), zero, zero, zero + 1, draw((256, width)))
     states = jax.vmap(agent.init, (0, None))(keys, spec)
 
-    @jax.jit
     def many(states: Any) -> Any:
         def one(states: Any, number: jax.Array) -> tuple[Any, None]:
             update = lambda state, key: agent.update(state, batch, jax.random.fold_in(key, number))[0]  # noqa: E731
@@ -50,20 +52,29 @@ def updates(agent: Any, runs: int) -> Any:
 
         return jax.lax.scan(one, states, jnp.arange(UPDATES))[0]
 
-    return functools.partial(many, states)
+    with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():
+        return functools.partial(jax.jit(many).lower(states).compile(), states)
 
 
-def cost(repetitions: int) -> dict[int, dict[str, dict[str, float]]]:
-    """Seconds an update of all runs, by how many there are and by agent: median, min, max."""
+def cost(repetitions: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Seconds an update of all runs, by action size and runs, and by agent: median, min, max."""
     agents = {
         "sac": fields.build(SAC, {}),
         "sac_adaent, exact": fields.build(SACAdaEnt, {}),
         "sac_adaent, fast": fields.build(SACAdaEnt, {"comparison": "fast"}),
     }
+    precisions = (None,) if jax.default_backend() == "cpu" else (None, "bfloat16")
     found = {}
-    for runs in (1, 8):
-        times = interleaved({name: updates(agent, runs) for name, agent in agents.items()}, repetitions)
-        found[runs] = {name: {key: value / UPDATES for key, value in row.items()} for name, row in times.items()}
+    for size in SIZES:
+        for runs in (1, 8):
+            made = {
+                f"{name}, {precision}" if precision else name: updates(agent, runs, size, precision)
+                for name, agent in agents.items()
+                for precision in precisions
+            }
+            times = interleaved(made, repetitions)
+            case = f"{size} action{'s' * (size > 1)}, {runs} run{'s' * (runs > 1)}"
+            found[case] = {name: {key: value / UPDATES for key, value in row.items()} for name, row in times.items()}
     return found
 
 
@@ -89,14 +100,14 @@ def returns(task: str, seeds: int, console: Console) -> dict[str, Any]:
     return both | {"fast_minus_exact": less, "agent_fields": result.config["agent_fields"]}
 
 
-def tables(costs: dict[int, Any], rows: dict[str, Any]) -> list[Table]:
+def tables(costs: dict[str, Any], rows: dict[str, Any]) -> list[Table]:
     """Cost in SAC updates; returns by task."""
-    first = Table("runs", "agent", "ms an update", "SAC updates", title="256-256, batch 256, n = 100, 4 actions")
-    for runs, by_agent in costs.items():
+    first = Table("", "agent", "ms an update", "SAC updates", title="256-256, batch 256, n = 100")
+    for case, by_agent in costs.items():
         for name, row in by_agent.items():
             ratio = row["median"] / by_agent["sac"]["median"]
             spread = f"{1e3 * row['median']:.1f} ({1e3 * row['min']:.1f} to {1e3 * row['max']:.1f})"
-            first.add_row(str(runs), name, spread, f"{ratio:.2f}")
+            first.add_row(case, name, spread, f"{ratio:.2f}")
     second = Table("task", "exact", "fast", "fast - exact", "switched, exact", "switched, fast", title="final returns")
     for task, row in rows.items():
         ends = [f"{row[c]['mean']:,.4g} [{row[c]['low']:,.4g}, {row[c]['high']:,.4g}]" for c in ("exact", "fast")]
@@ -112,17 +123,17 @@ def main(only: tuple[str, ...] = TASKS, seeds: int = 5, repetitions: int = 7, ou
     Args:
       only: tasks whose returns are compared.
       seeds: trainings by each comparison.
-      repetitions: rounds of the cost measurement.
+      repetitions: rounds of the cost measurement; 0: what the JSON holds stays.
       out: the JSON to write; tasks that it holds and that are not trained now stay in it.
     """
     console = Console(width=150)
-    costs, where = cost(repetitions), describe()
-    rows = json.loads(out.read_text())["returns"] if out.exists() else {}
+    kept = json.loads(out.read_text()) if out.exists() else {"seconds": {}, "returns": {}}
+    costs, rows = cost(repetitions) if repetitions else kept["seconds"], kept["returns"]
+    about = "seconds an update of all runs; final returns of the mean action, preset quick with n_samples 100"
+    save(out, about, seconds=costs, returns=rows)
     for task in only:
         rows[task] = returns(task, seeds, console)
-        about = "seconds an update of all runs; final returns of the mean action, preset quick with n_samples 100"
-        text = {"about": about, "where": where, "seconds": costs, "returns": rows}
-        out.write_text(json.dumps(text, indent=1) + "\n")
+        save(out, about, seconds=costs, returns=rows)
     for table in tables(costs, rows):
         console.print(table)
 

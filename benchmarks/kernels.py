@@ -15,17 +15,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 import envs
 from benchmarks.timing import save
-from envs import fields
 from experiments import published
-from maxent_jax.agents.base import OnPolicyAgent, Rollout, Transition
+from maxent_jax.plan import lower_step, lower_update
 
 ENVIRONMENTS = 1024
 RUNS = 8
@@ -89,30 +86,14 @@ def _operations(name: str, bodies: Mapping[str, Sequence[str]], unknown_trips: i
 
 def count(task: str, values: Mapping[str, Any]) -> int:
     """Kernels of one training step of a task."""
-    env = envs.for_training(envs.make(task, **values))
-    keys = jax.random.split(jax.random.key(0), ENVIRONMENTS)
-    states = jax.eval_shape(jax.vmap(env.reset), keys)
-    actions = jax.ShapeDtypeStruct((ENVIRONMENTS, env.action_size), jnp.float32)
-    compiled = jax.jit(jax.vmap(env.step)).lower(states, actions).compile()
+    compiled = lower_step(envs.make(task, **values), ENVIRONMENTS).compile()
     return operations(compiled.as_text() or "", SOLVER.get(task, 1)).total()
 
 
 def count_update(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Kernels of one update of `RUNS` runs on the vehicle, published settings: by kind, in all, and a gradient step."""
-    env = envs.make("vehicle")
     agent = published.row(name, "vehicle").agent.replace(**values)
-    on_policy = isinstance(agent, OnPolicyAgent)
-    shape = (agent.rollout_steps, 1) if on_policy else (fields.plain_values(agent)["batch_size"],)
-
-    def example(key: jax.Array) -> Any:
-        own = lambda *size: jax.random.uniform(key, (*shape, *size))  # noqa: E731
-        o, a = env.observation_size, env.action_size
-        batch = Transition(own(o), own(a), own(), own(), own(), own(o))
-        return agent.init(key, env.spec), Rollout(batch, own()) if on_policy else batch
-
-    keys = jax.random.split(jax.random.key(0), RUNS)
-    arguments = jax.eval_shape(jax.vmap(example), keys)
-    found = operations(jax.jit(jax.vmap(agent.update)).lower(*arguments, keys).compile().as_text() or "")
+    found = operations(lower_update(agent, envs.make("vehicle"), RUNS).compile().as_text() or "")
     total = found.total()
     return {"by_kind": dict(found), "kernels": total, "kernels_a_gradient_step": total / agent.gradient_steps}
 
@@ -123,6 +104,7 @@ def main(out: Path = RESULT) -> None:
     Args:
       out: the JSON to write.
     """
+    about = f"operations that run on their own, compiled here for {ENVIRONMENTS} environments, for updates {RUNS} runs"
     speeds = json.loads(RESULT.with_name("envs.json").read_text())["steps_per_second"]
     shown = Table("task", "kernels a control step", "C, 2 threads, steps/s", "a GPU should win from")
     rows = {}
@@ -138,6 +120,7 @@ def main(out: Path = RESULT) -> None:
                 rows[name] |= {"c_steps_per_second": max(rates), "gpu_wins_from": [round(end) for end in ends]}
                 cells = (f"{max(rates):,.0f}", f"{ends[0]:,.0f} to {ends[1]:,.0f} environments")
             shown.add_row(name, f"{rows[name]['kernels']:,}", *cells)
+            save(out, about, microseconds_a_launch=MICROSECONDS, tasks=rows, updates={})
     updates = {}
     learning = Table("update of 8 runs", "kernels", "of them products", "copies", "kernels a gradient step")
     for label, (agent, values) in AGENTS.items():
@@ -145,8 +128,7 @@ def main(out: Path = RESULT) -> None:
         kinds = (row["by_kind"].get(kind, 0) for kind in ("product", "copy"))
         each = row["kernels_a_gradient_step"]
         learning.add_row(label, f"{row['kernels']:,}", *(f"{kind:,}" for kind in kinds), f"{each:.0f}")
-    about = f"operations that run on their own, compiled here for {ENVIRONMENTS} environments, for updates {RUNS} runs"
-    save(out, about, microseconds_a_launch=MICROSECONDS, tasks=rows, updates=updates)
+        save(out, about, microseconds_a_launch=MICROSECONDS, tasks=rows, updates=updates)
     for table in (shown, learning):
         Console(width=120).print(table)
 

@@ -11,7 +11,6 @@ with hidden layers 64-64 and 256-256, 1 and 8 runs, a full replay of a million r
 """
 
 import importlib
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.timing import describe, interleaved, rate
+from benchmarks.timing import interleaved, rate, save
 from experiments import published
 from maxent_jax import replay, trainer
 from maxent_jax.trainer import Counters, Run
@@ -235,18 +234,17 @@ def main(repetitions: int = 15, scale: float = 1.0, out: Path = RESULT) -> None:
       scale: length of the measured scans; smaller to try.
       out: the JSON to write.
     """
-    load = {"before": os.getloadavg()[0]}
-    setups = [measure(hidden, runs, repetitions, scale) for hidden, runs in SETUPS]
-    ratios = [s["trained_over_bare_with_evaluation"][CHUNKS[-1]] for s in setups if s["hidden"] == [256, 256]]
-    result = {
-        "about": f"median, min and max of {repetitions} interleaved repetitions; a step is one in every run",
-        "where": describe(),
-        "load": load | {"after": os.getloadavg()[0]},
-        "goal": {"hidden": [256, 256], "trained_over_bare": GOAL, "met": min(ratios) >= GOAL},
-        "setups": setups,
-    }
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    before, setups, result = os.getloadavg()[0], [], {}
+    for hidden, runs in SETUPS:
+        setups.append(measure(hidden, runs, repetitions, scale))
+        ratios = [s["trained_over_bare_with_evaluation"][CHUNKS[-1]] for s in setups if s["hidden"] == [256, 256]]
+        met = min(ratios) >= GOAL if ratios else None
+        result = {
+            "load": {"before": before, "after": os.getloadavg()[0]},
+            "goal": {"hidden": [256, 256], "trained_over_bare": GOAL, "met": met},
+            "setups": setups,
+        }
+        save(out, f"median, min and max of {repetitions} interleaved repetitions; a step is one in every run", **result)
     for table in tables(result):
         Console(width=160).print(table)
 

@@ -7,7 +7,7 @@ as its items. It lives in a folder of its own, since nothing else needs it, and 
 """
 
 import importlib
-import json
+import itertools
 import os
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.timing import describe, interleaved, rate
+from benchmarks.timing import interleaved, rate, save
 from maxent_jax import replay
 from maxent_jax.agents.base import Transition
 
@@ -204,24 +204,25 @@ def main(repetitions: int = 7, steps: int = STEPS, folder: Path = Path(".venv-fl
       folder: where flashbax is, or will be installed.
       out: the JSON to write.
     """
-    before = os.getloadavg()[0]
+    before, cases, result = os.getloadavg()[0], [], {}
     flashbax, version = load_flashbax(folder)
-    cases = [measure(flashbax, runs, capacity, repetitions, steps) for runs in RUNS for capacity in CAPACITIES]
-    names = [name for name in cases[0]["buffers"] if name != "ours"]
-    verdicts = {name: within(cases, name) for name in names}
-    result = {
-        "about": f"median, min and max of {repetitions} interleaved repetitions; steps and bytes of all runs",
-        "where": describe(),
-        "load": {"before": before, "after": os.getloadavg()[0]},
-        "flashbax": {"version" if flashbax else "error": version},
-        "cases": cases,
-        "within_10_percent": verdicts,
-        "flashbax_within_10_percent": any(verdicts.values()) if flashbax else None,
-    }
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    for runs, capacity in itertools.product(RUNS, CAPACITIES):
+        cases.append(measure(flashbax, runs, capacity, repetitions, steps))
+        verdicts = {name: within(cases, name) for name in cases[0]["buffers"] if name != "ours"}
+        result = {
+            "load": {"before": before, "after": os.getloadavg()[0]},
+            "flashbax": {"version" if flashbax else "error": version},
+            "cases": cases,
+            "within_10_percent": verdicts,
+            "flashbax_within_10_percent": any(verdicts.values()) if flashbax else None,
+        }
+        save(
+            out, f"median, min and max of {repetitions} interleaved repetitions; steps and bytes of all runs", **result
+        )
     Console(width=120).print(table(result))
-    Console(width=120).print(f"flashbax {version}: within 10 % in speed and memory: {verdicts or 'not measured'}")
+    Console(width=120).print(
+        f"flashbax {version}: within 10 % in speed and memory: {result['within_10_percent'] or 'not measured'}"
+    )
 
 
 if __name__ == "__main__":

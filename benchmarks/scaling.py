@@ -30,8 +30,8 @@ from maxent_jax.agents import PPO
 
 sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
 
-RUNS = (1, 2, 4, 8, 16, 32)
-ENVIRONMENTS = (1, 4, 16, 64, 256, 1024, 4096)
+RUNS = (1, 2, 4, 8, 16, 32, 64)
+ENVIRONMENTS = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 ALONE = {"vehicle": 2**16, "quadrotor": 2**16, "hopper": 2**12, "pendulum": 2**20}
 """Tasks that are stepped alone, and environment steps in a call."""
 CAPACITY = 8_192
@@ -81,10 +81,10 @@ def rates(chunks: dict[str, tuple[Chain, int, int]], repetitions: int) -> dict[s
     }
 
 
-def by_runs(hidden: int, repetitions: int, scale: float, most: int) -> dict[str, Any]:
+def by_runs(hidden: int, repetitions: int, scale: float, most_runs: int) -> dict[str, Any]:
     """SAC by the number of runs."""
     total = scale * {64: 400, 256: 64}[hidden]
-    counts = [runs for runs in RUNS if runs <= most]
+    counts = [runs for runs in RUNS if runs <= most_runs]
     return rates({str(n): chunk(sac(hidden), n, 1, max(1, round(total / n))) for n in counts}, repetitions)
 
 
@@ -141,24 +141,31 @@ def tables(rows: dict[str, Any]) -> list[Table]:
 
 
 def main(
-    only: tuple[str, ...] = (), most: int = 4096, repetitions: int = 5, scale: float = 1.0, out: Path = RESULT
+    only: tuple[str, ...] = (),
+    runs: int = 32,
+    most: int = 4096,
+    repetitions: int = 5,
+    scale: float = 1.0,
+    out: Path = RESULT,
 ) -> None:
     """Measure, write the JSON after each part, print the tables.
 
     Args:
       only: parts whose names begin with one of these; none: all.
-      most: runs or environments a run.
+      runs: the most of them.
+      most: environments a run, the most of them.
       repetitions: rounds, in which everything in a part takes its turn.
       scale: length of the measured chunks; smaller to try.
       out: the JSON to write.
     """
-    parts = {f"SAC {hidden}-{hidden} by runs": functools.partial(by_runs, hidden) for hidden in (64, 256)}
-    parts |= {f"{agent} by environments": functools.partial(by_environments, agent) for agent in ("sac", "ppo")}
-    parts |= {f"{task} alone by environments": functools.partial(alone, task) for task in ALONE}
+    parts: dict[str, Any] = {f"SAC {n}-{n} by runs": functools.partial(by_runs, n, most_runs=runs) for n in (64, 256)}
+    by_most = {f"{agent} by environments": functools.partial(by_environments, agent) for agent in ("sac", "ppo")}
+    by_most |= {f"{task} alone by environments": functools.partial(alone, task) for task in ALONE}
+    parts |= {name: functools.partial(measure, most=most) for name, measure in by_most.items()}
     rows = {}
     for name, measure in parts.items():
-        if not only or name.startswith(only):
-            rows[name] = measure(repetitions, scale, most)
+        if not only or name.startswith(tuple(only)):
+            rows[name] = measure(repetitions=repetitions, scale=scale)
             save(out, f"a second: median, min and max of {repetitions} interleaved repetitions", rows=rows)
     for table in tables(rows):
         Console(width=120).print(table)

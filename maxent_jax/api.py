@@ -143,8 +143,12 @@ def prepare(
     env_fields: Values | None = None,
     grid: Mapping[str, Sequence[Any]] | None = None,
     out: str | Path | None = None,
+    memory: float | None = None,
 ) -> Job:
-    """Check everything that `train` was asked for; the arguments and errors are the same. Writes nothing."""
+    """Check everything that `train` was asked for; the arguments and errors are the same. Writes nothing.
+
+    `memory` is the bytes that training may hold; None: what this device has free.
+    """
     from experiments import published  # here, because that table is made of our agents
 
     for name, values in (("agent_fields", agent_fields), ("env_fields", env_fields), ("grid", grid)):
@@ -177,7 +181,7 @@ def prepare(
     if updates >= 2**31:
         raise InvalidSetting(f"steps = {count}: makes {updates} updates; must stay below 2147483648")
     replay.check(task)
-    held = sweeps.check_memory(expanded)
+    held = sweeps.check_memory(expanded, memory)
 
     name = agent_name(base)
     path = Path(out) if out is not None else runs.free_name(Path("runs"), f"{name}-{task_name}")

@@ -5,8 +5,10 @@ them and a mistake is one line that names what is allowed.
 """
 
 import dataclasses
+import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ import experiments
 from envs import external, fields
 from envs.fields import InvalidSetting, Setting
 from experiments import published
-from maxent_jax import api, cache, cards, interrupts, plots, runs, video
+from maxent_jax import api, cache, cards, interrupts, plan, plots, runs, video
+from maxent_jax import sweep as sweeps
 from maxent_jax.agents import AGENTS, agent_class
-from maxent_jax.options import FORCE, GRID, NO_CACHE, option, parse, required, take_apart
+from maxent_jax.options import FORCE, GRID, NO_CACHE, Given, option, parse, required, take_apart
 
 PROGRAM = "maxent-jax"
 CONSOLE = Console()
@@ -29,16 +32,20 @@ ENV = required("env", "the task", (*envs.names(), *external.FORMS))
 TASK = dataclasses.replace(ENV, name="TASK")
 NAME = required("NAME", "the experiment", experiments.names())
 RUN_DIR = required("RUN_DIR", "a folder that train or sweep made")
-TRAINING = (
+RUNS = (
     ENV,
     option("seeds", str, "how many (8: 0 to 7), or which, with a comma (7, or 101,102)", "1"),
     api.STEPS,
     api.ENVS,
-    api.EVALUATIONS,
     option("preset", str, "settings to start from", "paper", choices=published.PRESETS),
+)
+TRAINING = (
+    *RUNS,
+    api.EVALUATIONS,
     option("out", str, "run directory to make; none: runs/AGENT-ENV-NUMBER"),
     NO_CACHE,
 )
+MEMORY = option("memory", float, "gigabytes (1e9 bytes) that the device has; none: what is free here", above=0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +91,24 @@ def sweep_command(words: list[str]) -> None:
 
 
 def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
-    known: tuple[Setting, ...] = (*TRAINING, *more)
+    request = _request(command, words, (*TRAINING, *more))
+    if request is None:
+        return
+    agent, env, given, own = request
+    grid = _grid(given.grid, *own)
+    if command == "sweep" and not grid:
+        raise InvalidSetting("--grid is missing; must be FIELD=a,b,... at least once")
+    options = given.options
+    cache.use(not options["no_cache"])
+    api.train(
+        agent, env, **_asked(given), evaluations=options["evaluations"], grid=grid, out=options["out"], console=CONSOLE
+    )
+
+
+def _request(
+    command: str, words: list[str], known: tuple[Setting, ...]
+) -> tuple[str, str, Given, tuple[type, type]] | None:
+    """A command line of AGENT, `--env` and their fields: names, all that was given, classes; None after help."""
     taken = take_apart(words)
     chosen = dict(taken.options)
     agent = next((word for word in taken.positional if not word.startswith("-")), None)
@@ -98,7 +122,7 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
     if agent is None or env is None:  # prints help, or says what is missing
         about = f"AGENT: {', '.join(AGENTS)}. Name AGENT and --env to see their fields, too."
         parse(command, words, known, about, (AGENT,))
-        return
+        return None
     row = published.row(agent, env, preset)
     given = parse(
         command,
@@ -109,25 +133,52 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
         agent=_with_defaults(type(row.agent), fields.plain_values(row.agent)),
         env=_with_defaults(envs.task(env), {}),
     )
-    grid = _grid(given.grid, type(row.agent), envs.task(env))
-    if command.endswith("sweep") and not grid:
-        raise InvalidSetting("--grid is missing; must be FIELD=a,b,... at least once")
-    options = given.options
-    cache.use(not options["no_cache"])
-    api.train(
-        agent,
-        env,
-        seeds=_seeds(options["seeds"]),
-        steps=options["steps"],
-        envs=options["envs"],
-        evaluations=options["evaluations"],
-        preset=preset,
-        agent_fields=given.agent,
-        env_fields=given.env,
-        grid=grid,
-        out=options["out"],
-        console=CONSOLE,
+    return agent, env, given, (type(row.agent), envs.task(env))
+
+
+def _asked(given: Given) -> dict[str, Any]:
+    """The part of a request that `api.train` and `api.prepare` share."""
+    options = {name: given.options[name] for name in ("steps", "envs", "preset")}
+    return options | {"seeds": _seeds(given.options["seeds"]), "agent_fields": given.agent, "env_fields": given.env}
+
+
+def plan_command(words: list[str]) -> None:
+    """Say what training would need: bytes, arithmetic, how many runs fit; on a CPU also how long it takes."""
+    request = _request("plan", words, (*RUNS, MEMORY))
+    if request is None:
+        return
+    agent, env, given, _ = request
+    gigabytes = given.options["memory"]
+    memory = 0.9 * sweeps.free_bytes() if gigabytes is None else 1e9 * gigabytes
+    job = api.prepare(agent, env, **_asked(given), memory=float("inf"))
+    CONSOLE.print(plan.table(plan.estimate(job.sweep.programs[0], memory), memory))
+
+
+def bench_command(words: list[str]) -> None:
+    """Measure speed and memory here; without NAME the quick benchmarks, in about ten minutes."""
+    from benchmarks import registry, timing
+
+    known = (
+        option("preset", str, "how much; none: quick without NAME, full with it", choices=registry.PRESETS),
+        option("out", str, "folder for the JSON files", "bench"),
     )
+    names = take_apart(words).positional
+    named = (required("NAME", "the benchmark", registry.BENCHMARKS),) if names else ()
+    about = "NAME: " + "; ".join(f"{name}: {entry.about}" for name, entry in registry.BENCHMARKS.items()) + "."
+    given = parse(f"{PROGRAM} bench", words, known, about, named)
+    preset = given.options["preset"] or ("full" if names else "quick")
+    within = [name for name, entry in registry.BENCHMARKS.items() if entry.arguments(preset) is not None]
+    if names and names[0] not in within:
+        raise InvalidSetting(f"NAME = {names[0]!r}: must be {', '.join(within)} with --preset {preset}")
+    folder = _folder(given.options["out"])
+    chosen = names or within
+    for number, name in enumerate(chosen, 1):
+        CONSOLE.print(f"{number} of {len(chosen)}: {name}: {registry.BENCHMARKS[name].about}", highlight=False)
+        began = time.perf_counter()
+        path = registry.run(name, preset, folder)
+        spread = timing.spread(json.loads(path.read_text()))
+        trust = f"; too noisy to trust: a spread of {spread:.0%}, see its min and max" if spread > timing.NOISY else ""
+        CONSOLE.print(f"{path}: {time.perf_counter() - began:.0f} s{trust}", highlight=False, soft_wrap=True)
 
 
 def reproduce_command(words: list[str]) -> None:
@@ -208,6 +259,8 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "landscape": landscape_command,
     "film": film_command,
     "envs": envs_command,
+    "plan": plan_command,
+    "bench": bench_command,
 }
 
 
@@ -223,6 +276,15 @@ def _writable(text: str | Path, *suffixes: str) -> Path:
     if path.suffix not in suffixes or path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
         allowed = " or ".join(suffixes)
         raise InvalidSetting(f"out = {str(path)!r}: must be a {allowed} in an existing folder that can be written")
+    return path
+
+
+def _folder(text: str) -> Path:
+    """A folder that exists or can be made."""
+    path = Path(text)
+    nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise InvalidSetting(f"out = {text!r}: must be a folder that can be written")
     return path
 
 
