@@ -463,30 +463,33 @@ def main(
       out: the JSON to write.
     """
     kept = json.loads(out.read_text()) if out.exists() else {}
-    stages, versions = kept.get("stages", {}), kept.get("versions", {})
-    everyone = Peers(peers, lambda name: Process(PEERS[name], venvs_at.absolute(), threads))
-    measures: dict[str, Callable[[], Any]] = {
-        "sac": lambda: training_rates(everyone, SAC_CASES, repetitions, seconds),
-        "ppo": lambda: training_rates(everyone, PPO_CASES, repetitions, seconds),
-        "learn": lambda: learning(everyone, seeds),
-        "adaent": lambda: adaent_rates(everyone, repetitions, seconds),
+    stages, versions, errors = kept.get("stages", {}), kept.get("versions", {}), {}
+    measures: dict[str, Callable[[Peers], Any]] = {
+        "sac": lambda everyone: training_rates(everyone, SAC_CASES, repetitions, seconds),
+        "ppo": lambda everyone: training_rates(everyone, PPO_CASES, repetitions, seconds),
+        "learn": lambda everyone: learning(everyone, seeds),
+        "adaent": lambda everyone: adaent_rates(everyone, repetitions, seconds),
     }
     result: dict[str, Any] = {}
-    try:
-        for stage in (stage for stage in STAGES if stage in only):
-            stages[stage] = measures[stage]()
-            result = {
-                "about": f"{repetitions} interleaved turns of {seconds:g} s each; rates are of all runs",
-                "threads": threads,
-                "versions": versions | everyone.versions,
-                "errors": everyone.errors,
-                "settings": {"sac": SAC_CASES, "ppo": PPO_CASES},
-                "goals": goals(stages),
-                "stages": stages,
-            }
-            timing.save(out, **result)
-    finally:
-        everyone.close()
+    for stage in (stage for stage in STAGES if stage in only):
+        # fresh processes: what one stage has compiled must not shorten the start of the next
+        everyone = Peers(peers, lambda name: Process(PEERS[name], venvs_at.absolute(), threads))
+        try:
+            stages[stage] = measures[stage](everyone)
+        finally:
+            everyone.close()
+        versions |= everyone.versions
+        errors |= everyone.errors
+        result = {
+            "about": f"{repetitions} interleaved turns of {seconds:g} s each; rates are of all runs",
+            "threads": threads,
+            "versions": versions,
+            "errors": errors,
+            "settings": {"sac": SAC_CASES, "ppo": PPO_CASES},
+            "goals": goals(stages),
+            "stages": stages,
+        }
+        timing.save(out, **result)
     for table in tables(result):
         Console(width=150).print(table)
 
