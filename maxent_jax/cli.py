@@ -21,9 +21,9 @@ from envs import external, fields
 from envs.fields import InvalidSetting, Setting
 from experiments import published
 from maxent_jax import api, cache, cards, interrupts, plan, plots, runs, video
-from maxent_jax import sweep as sweeps
 from maxent_jax.agents import AGENTS, agent_class
 from maxent_jax.options import FORCE, GRID, NO_CACHE, Given, option, parse, required, take_apart
+from maxent_jax.sweep import free_bytes
 
 PROGRAM = "maxent-jax"
 CONSOLE = Console()
@@ -149,7 +149,7 @@ def plan_command(words: list[str]) -> None:
         return
     agent, env, given, _ = request
     gigabytes = given.options["memory"]
-    memory = 0.9 * sweeps.free_bytes() if gigabytes is None else 1e9 * gigabytes
+    memory = 0.9 * free_bytes() if gigabytes is None else 1e9 * gigabytes
     job = api.prepare(agent, env, **_asked(given), memory=float("inf"))
     CONSOLE.print(plan.table(plan.estimate(job.sweep.programs[0], memory), memory))
 
@@ -168,6 +168,8 @@ def bench_command(words: list[str]) -> None:
     given = parse(f"{PROGRAM} bench", words, known, about, named)
     preset = given.options["preset"] or ("full" if names else "quick")
     within = [name for name, entry in registry.BENCHMARKS.items() if entry.arguments(preset) is not None]
+    if names and names[0] not in registry.BENCHMARKS:
+        raise fields.unknown(f"NAME {names[0]!r}", names[0], registry.BENCHMARKS)
     if names and names[0] not in within:
         raise InvalidSetting(f"NAME = {names[0]!r}: must be {', '.join(within)} with --preset {preset}")
     folder = _folder(given.options["out"])
@@ -280,11 +282,12 @@ def _writable(text: str | Path, *suffixes: str) -> Path:
 
 
 def _folder(text: str) -> Path:
-    """A folder that exists or can be made."""
+    """A folder to write into, made where it is missing."""
     path = Path(text)
-    nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise InvalidSetting(f"out = {text!r}: must be a folder that can be written")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidSetting(f"out = {text!r}: must be a folder that can be written") from error
     return path
 
 

@@ -6,8 +6,9 @@ import pytest
 
 import envs
 from envs.fields import InvalidSetting, build
-from maxent_jax import api, cli, plan, sweep
+from maxent_jax import api, cli, plan
 from maxent_jax.agents import PPO, SAC, SACAdaEnt
+from maxent_jax.sweep import held_bytes
 
 VALUES = {"hidden": (16, 16), "batch_size": 8, "prefill_steps": 10, "buffer_size": 5_000}
 
@@ -15,7 +16,7 @@ VALUES = {"hidden": (16, 16), "batch_size": 8, "prefill_steps": 10, "buffer_size
 @pytest.fixture(autouse=True)
 def brief(monkeypatch):
     """Try training for a moment only."""
-    monkeypatch.setattr(plan, "TRIED_SECONDS", 0.0)
+    monkeypatch.setattr(plan, "TRIED_SECONDS", 1e-9)
     monkeypatch.setattr(plan, "TRIED_UPDATES", 2)
 
 
@@ -31,7 +32,7 @@ def test_tells_what_is_held_and_how_many_runs_fit():
     assert found.runs == 2
     rows = 5_000 * 4 * (6 + 1 + 3 + 6)  # replay outweighs all else here
     assert 2 * rows < found.held < 3 * rows
-    assert found.held == sweep.held_bytes(two)
+    assert found.held == held_bytes(two)
     assert found.held < found.needed < 1.3 * found.held
     assert found.fits == pytest.approx(1e8 / (found.needed / 2), abs=1)
     again = plan.estimate(program(build(SAC, VALUES), seeds=4), memory=1e8)
@@ -74,10 +75,10 @@ def test_no_minutes_where_nobody_measured(monkeypatch):
 
 
 def test_more_runs_than_memory_is_one_line_that_says_how_many_fit():
-    with pytest.raises(InvalidSetting, match=r"seeds = 4: need .* of 2\.0 MB; must be <= \d$") as refused:
-        plan.estimate(program(build(SAC, VALUES), seeds=4), memory=2e6)
+    with pytest.raises(InvalidSetting, match=r"seeds = 4: need .* of 1\.0 MB; must be <= \d$") as refused:
+        plan.estimate(program(build(SAC, VALUES), seeds=4), memory=1e6)
     fits = int(str(refused.value).split()[-1])
-    assert plan.estimate(program(build(SAC, VALUES), seeds=fits), memory=2e6).fits >= fits
+    assert plan.estimate(program(build(SAC, VALUES), seeds=fits), memory=1e6).fits >= fits
     with pytest.raises(InvalidSetting, match="not even one fits"):
         plan.estimate(program(build(SAC, VALUES)), memory=1e4)
 
