@@ -41,7 +41,7 @@ def draw_scaling(ax: Axes, scaling: Result) -> None:
     ax.set_xticks(runs, [str(count) for count in runs])
     ax.set_xlabel("runs in one program")
     ax.set_ylabel("updates a second, all runs")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="center right")
 
 
 def draw_cost(ax: Axes, fast: Result) -> None:
@@ -54,10 +54,9 @@ def draw_cost(ax: Axes, fast: Result) -> None:
         bars = ax.bar(places, ratios, 0.38, color=colour, label=rule.partition(", ")[2])
         ax.bar_label(bars, [f"{ratio:.1f}" for ratio in ratios], fontsize=8)
     ax.axhline(1, color="black", linewidth=1, label="SAC")
-    ax.set_yscale("log")
     ax.set_xticks(range(len(cases)), [case.replace(", ", "\n") for case in cases], fontsize=8)
     ax.set_ylabel("an update, in updates of SAC")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
 
 
 def lines(folder: Path) -> Iterator[tuple[str, str, str]]:

@@ -1,0 +1,43 @@
+import json
+
+from benchmarks import figures
+
+SPREAD = {"median": 4.0, "min": 3.0, "max": 6.0}
+
+
+def test_draws_and_tells_what_was_measured_and_leaves_out_the_rest(tmp_path, capsys):
+    found = {
+        "scaling": {"rows": {"SAC 64-64 by runs": {"1": {"updates": SPREAD}, "8": {"updates": SPREAD}}}},
+        "fast": {
+            "seconds": {
+                "4 actions, 1 run": {
+                    "sac": SPREAD,
+                    "sac_adaent, exact": SPREAD | {"median": 80.0},
+                    "sac_adaent, fast": SPREAD | {"median": 9.0},
+                }
+            }
+        },
+        "peers": {"goals": [{"goal": "ours over theirs", "value": None, "bound": 2.0, "met": None}]},
+    }
+    for name, result in found.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    figures.main(tmp_path, tmp_path)
+    for name in ("scaling", "cost"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert capsys.readouterr().out.splitlines() == [
+        "| what | measured | benchmark |",
+        "| --- | --- | --- |",
+        "| SAC-AdaEnt's update in SAC's, 256-256, n = 100, 4 actions, 1 run | exact 20.0, fast 2.2 | `fast` |",
+        "| ours over theirs (goal 2) | not measured | `peers` |",
+    ]
+
+
+def test_rules_are_told_best_first():
+    rows = {
+        "never": {"passes_at_4_actions": 0.0, "by_task": {"toy": [0.0, 1.0]}, "behind_a_fresh_draw": [-0.9, 0.1]},
+        "fast": {"passes_at_4_actions": 0.0, "by_task": {"toy": [0.97, 0.85]}, "behind_a_fresh_draw": [0.0, -0.1]},
+    }
+    assert figures.markdown(figures.rules({"rules": rows})).splitlines()[2:] == [
+        "| fast | 0 | .97 / .85 |",
+        "| never | 0 | .00 / 1.00 |",
+    ]
