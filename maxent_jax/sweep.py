@@ -163,37 +163,25 @@ def lower(program: Program, name: str) -> jax.stages.Lowered:
     plan, given = program.schedule, (program.agent, program.env)
     field_axes = (program.agent_axes, program.env_axes)
 
+    def begin(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
+        return trainer.begin(agent, env, seed, plan)
+
     def prefill(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
         return trainer.prefill(agent, env, run, counters, plan)
 
     def train(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
         return trainer.train(agent, env, run, counters, plan)
 
-    def begin(agent: Agent, env: Any, seeds: jax.Array) -> trainer.Run:
-        # One run after another. Mapped together, the batched factorisations of PPO's orthogonal layers are calls of
-        # LAPACK that run at the same time, and on two cores each may wait for ever for the other's thread
-        # (jaxlib 0.10.2, see envs.quadruped).
-        def one(index: jax.Array) -> trainer.Run:
-            own_agent, own_env = (_of_run(*pair, index) for pair in zip((agent, env), field_axes, strict=True))
-            return trainer.begin(own_agent, own_env, seeds[index], plan)
-
-        return jax.lax.map(one, jnp.arange(len(seeds)))
-
+    begins = jax.vmap(begin, in_axes=(*field_axes, 0))
     if name == "begin":
-        return jax.jit(begin).lower(*given, _seeds(program))
-    run, counters = jax.eval_shape(begin, *given, _seeds(program)), trainer.no_steps()
+        return jax.jit(begins).lower(*given, _seeds(program))
+    run, counters = jax.eval_shape(begins, *given, _seeds(program)), trainer.no_steps()
     if name == "evaluate":
         looks = jax.vmap(trainer.evaluate, in_axes=(*field_axes, 0, None))
         return jax.jit(looks).lower(*given, run, counters)
     function = {"prefill": prefill, "train": train}[name]
     mapped = jax.vmap(function, in_axes=(*field_axes, 0, None), out_axes=(0, None, 0))
     return jax.jit(mapped, donate_argnums=(2,)).lower(*given, run, counters)
-
-
-def _of_run(fields: Any, axes: Any, index: jax.Array) -> Any:
-    """The fields of one run, from fields that are stacked where their axis is 0."""
-    own = lambda axis, leaf: leaf if axis is None else leaf[index]  # noqa: E731
-    return jax.tree.map(own, axes, fields, is_leaf=lambda axis: axis is None)
 
 
 def _seeds(program: Program) -> np.ndarray:

@@ -140,7 +140,7 @@ def assert_same(alone, among, row):
     for one, many in zip(alone.metrics, among.metrics, strict=True):
         assert one.keys() == many.keys()
         for name in one:  # similarities of the nearly flat landscapes of fresh critics amplify rounding
-            close = 3e-2 if name.startswith("similarity") else 1e-5
+            close = 1e-2 if name.startswith("similarity") else 1e-5
             np.testing.assert_allclose(one[name][0], many[name][row], rtol=1e-5, atol=close, err_msg=name)
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
     jax.tree.map(lambda one, many: close(one[0], many[row]), alone.states, among.states)
