@@ -94,7 +94,20 @@ class Value(nn.Module):
 
 def orthogonal_layer(features: int, gain: float, name: str | None = None) -> nn.Dense:
     """A linear layer with orthogonal weights and zero bias."""
-    return nn.Dense(features, kernel_init=nn.initializers.orthogonal(gain), name=name)
+    return nn.Dense(features, kernel_init=functools.partial(orthogonal_matrix, gain), name=name)
+
+
+def orthogonal_matrix(gain: float, key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """flax's, but one after another under `vmap`.
+
+    Batched factorisations of several layers are calls of LAPACK that run at the same time, and on two cores each may
+    wait for ever for the other's thread (jaxlib 0.10.2; see `envs.quadruped`).
+    """
+
+    def one(key: jax.Array) -> jax.Array:
+        return nn.initializers.orthogonal(gain)(key, shape, dtype)
+
+    return jax.custom_batching.sequential_vmap(one)(key)
 
 
 def tanh_layers(x: jax.Array, hidden: tuple[int, ...]) -> jax.Array:
