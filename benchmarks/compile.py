@@ -10,7 +10,6 @@
 
 import importlib
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.timing import save
+from benchmarks.timing import save, summary
 from experiments import published
 from maxent_jax import trainer
 from maxent_jax.agents import AGENTS
@@ -76,7 +75,7 @@ def compare(task: str, repetitions: int) -> dict[str, Any]:
     for _ in range(repetitions):
         for name, build in builds.items():
             times[name].append(seconds(build))
-    spreads = {n: {"median": statistics.median(t), "min": min(t), "max": max(t)} for n, t in times.items()}
+    spreads = {name: summary(values) for name, values in times.items()}
     found = {}
     for agent, count in rows.items():
         bound = FACTOR * spreads[f"{count} alone"]["median"] + SECONDS
@@ -104,7 +103,7 @@ def starts(task: str, repetitions: int) -> dict[str, Any]:
                 start = time.perf_counter()
                 subprocess.run([*command, "--out", str(Path(folder) / kind)], env=env, check=True, capture_output=True)
                 times[kind].append(time.perf_counter() - start)
-    return {kind: {"median": statistics.median(t), "min": min(t), "max": max(t)} for kind, t in times.items()}
+    return {kind: summary(values) for kind, values in times.items()}
 
 
 def tables(compilations: dict[str, Any], started: dict[str, Any]) -> list[Table]:

@@ -27,6 +27,7 @@ import envs
 from benchmarks.timing import save
 from experiments import published
 from maxent_jax import trainer
+from maxent_jax.plan import needed_bytes
 
 sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
 
@@ -52,7 +53,7 @@ def account(compiled: Any, held: int) -> dict[str, Any]:
         "aliased": memory.alias_size_in_bytes,
         "temporaries": memory.temp_size_in_bytes,
     }
-    needed = own["arguments"] + own["outputs"] - own["aliased"] + own["temporaries"]
+    needed = needed_bytes(compiled)
     return own | {"needed": needed, "held": held, "needed_over_held": needed / held}
 
 

@@ -254,17 +254,13 @@ def rates(
         startup = begun[row]
         if startup and len(turns[row]) == repetitions:
             counted = {
-                f"{what}_per_second": _spread([turn[what] / turn["seconds"] for turn in turns[row]])
+                f"{what}_per_second": timing.summary([turn[what] / turn["seconds"] for turn in turns[row]])
                 for what in ("updates", "env_steps")
             }
             found[row] = counted | startup
         else:
             found[row] = {"error": peers.errors.get(name, "not asked for")}
     return found
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def training_rates(

@@ -5,7 +5,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,12 @@ def interleaved(functions: Mapping[str, Callable[[], Any]], repetitions: int = 5
             start = time.perf_counter()
             jax.block_until_ready(function())
             seconds[name].append(time.perf_counter() - start)
-    return {
-        name: {"median": statistics.median(times), "min": min(times), "max": max(times)}
-        for name, times in seconds.items()
-    }
+    return {name: summary(times) for name, times in seconds.items()}
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    """Median, min and max of repetitions."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def rate(count: float, seconds: Mapping[str, float]) -> dict[str, float]:

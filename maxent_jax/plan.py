@@ -73,7 +73,7 @@ def estimate(program: Program, memory: float) -> Plan:
     began = time.perf_counter()
     compiled = lower(program, "train").compile()
     compiling = time.perf_counter() - began
-    needed = _needed(compiled)
+    needed = needed_bytes(compiled)
     fits = int(memory * runs / needed)
     if fits < runs:
         raise InvalidSetting(
@@ -133,7 +133,8 @@ def lower_step(env: Any, environments: int) -> jax.stages.Lowered:
     return jax.jit(jax.vmap(training.step)).lower(states, actions)
 
 
-def _needed(compiled: Any) -> int:
+def needed_bytes(compiled: Any) -> int:
+    """Bytes on the device while a compiled program runs: what it is given, what it returns elsewhere, temporaries."""
     own = compiled.memory_analysis()
     held = own.argument_size_in_bytes + own.output_size_in_bytes - own.alias_size_in_bytes
     return int(held + own.temp_size_in_bytes)
