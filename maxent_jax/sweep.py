@@ -14,9 +14,14 @@ import psutil
 
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import trainer
+from maxent_jax import blocks, trainer
 from maxent_jax.agents.base import Agent
 from maxent_jax.trainer import Counters, Schedule
+
+CACHED_BYTES = 11_000_000
+"""On a CPU: agents of runs that are trained at the same time; more of them drive each other out of its caches."""
+LEAST_GROUPS = 4
+"""Runs are trained in at least so many groups, or all at once: a group in turn is copied, its replay included."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +186,48 @@ def lower(program: Program, name: str) -> jax.stages.Lowered:
         return jax.jit(looks).lower(*given, run, counters)
     function = {"prefill": prefill, "train": train}[name]
     mapped = jax.vmap(function, in_axes=(*field_axes, 0, None), out_axes=(0, None, 0))
+    if name == "train":
+        mapped = _train_in_groups(mapped, field_axes, _group(len(program.runs), tree_bytes(run.agent)))
     return jax.jit(mapped, donate_argnums=(2,)).lower(*given, run, counters)
+
+
+def _group(runs: int, agents: int) -> int:
+    """How many of all runs are trained at a time; their agents hold so many bytes together."""
+    if agents <= CACHED_BYTES or runs < LEAST_GROUPS:
+        return runs
+    return blocks.few(runs, min(CACHED_BYTES * runs // agents, runs // LEAST_GROUPS))
+
+
+def _train_in_groups(advance: Any, field_axes: tuple[Any, Any], size: int) -> Any:
+    """A chunk of all runs, `size` of them at a time; each group's new state is written over its old one."""
+
+    def cut(tree: Any, axes: Any, start: Any) -> Any:
+        """A group's rows; what has no axis of runs is shared."""
+        own = lambda axis, leaf: leaf if axis is None else jax.lax.dynamic_slice_in_dim(leaf, start, size)  # noqa: E731
+        return jax.tree.map(own, axes, tree, is_leaf=lambda axis: axis is None)
+
+    def paste(tree: Any, group: Any, start: Any) -> Any:
+        return jax.tree.map(lambda a, b: jax.lax.dynamic_update_slice_in_dim(a, b, start, 0), tree, group)
+
+    def train(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
+        runs = len(run.key)
+        if size == runs:
+            return advance(agent, env, run, counters)
+        axes = (*field_axes, jax.tree.map(lambda _: 0, run))
+
+        def one_group(start: Any, run: trainer.Run) -> Any:
+            return advance(*cut((agent, env, run), axes, start), counters)
+
+        def body(group: Any, carry: Any) -> Any:
+            run, _, metrics = carry
+            new, after, found = one_group(group * size, run)
+            return paste(run, new, group * size), after, paste(metrics, found, group * size)
+
+        _, _, shapes = jax.eval_shape(one_group, 0, run)
+        metrics = jax.tree.map(lambda leaf: jnp.zeros((runs, *leaf.shape[1:]), leaf.dtype), shapes)
+        return jax.lax.fori_loop(0, runs // size, body, (run, counters, metrics))
+
+    return train
 
 
 def _seeds(program: Program) -> np.ndarray:
