@@ -14,7 +14,7 @@ import psutil
 
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import blocks, trainer
+from maxent_jax import blocks, devices, trainer
 from maxent_jax.agents.base import Agent
 from maxent_jax.trainer import Counters, Schedule
 
@@ -43,6 +43,7 @@ class Program:
       agent_axes: the agent with 0 for a stacked field and None for others: what `vmap` maps.
       env_axes: likewise.
       runs: who is who along the leading axis.
+      padding: copies of the last run at its end, which even out the devices; nobody hears of them.
       schedule: the shape of every run.
     """
 
@@ -51,6 +52,7 @@ class Program:
     agent_axes: Any
     env_axes: Any
     runs: tuple[RunInfo, ...]
+    padding: int
     schedule: Schedule
 
 
@@ -126,7 +128,8 @@ def expand(
     programs = []
     for indices in groups.values():
         runs = tuple(RunInfo(i * len(seeds) + j, seed, i) for i in indices for j, seed in enumerate(seeds))
-        rows = [configurations[info.configuration] for info in runs]
+        padding = devices.padding(len(runs))
+        rows = [configurations[info.configuration] for info in (*runs, *runs[-1:] * padding)]
         own = {name: [row[name] for row in rows] for name in names if not name.startswith("env.")}
         tasks = {name.removeprefix("env."): [row[name] for row in rows] for name in names if name.startswith("env.")}
         stacked, agent_axes = _stack(agent, own)
@@ -134,7 +137,7 @@ def expand(
         varied, env_axes = _stack(env, tasks)
         varied.validate()
         plan = trainer.schedule(stacked, steps, envs, evaluations)
-        programs.append(Program(stacked, varied, agent_axes, env_axes, runs, plan))
+        programs.append(Program(stacked, varied, agent_axes, env_axes, runs, padding, plan))
     return Sweep(tuple(configurations), tuple(programs))
 
 
@@ -165,8 +168,11 @@ def lower(program: Program, name: str) -> jax.stages.Lowered:
       name: `begin` takes (agent, env, seeds), `prefill`, `train` and `evaluate` take (agent, env, run, counters). The
         run is donated to `prefill` and `train`: what they are given is gone, what they return takes its place.
     """
-    plan, given = program.schedule, (program.agent, program.env)
-    field_axes = (program.agent_axes, program.env_axes)
+    plan, field_axes = program.schedule, (program.agent_axes, program.env_axes)
+    # only shapes: arrays of this process alone are none of a program of several
+    *given, seeds, counters = jax.eval_shape(
+        lambda: (program.agent, program.env, _seeds(program), trainer.no_steps())
+    )
 
     def begin(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
         return trainer.begin(agent, env, seed, plan)
@@ -177,18 +183,19 @@ def lower(program: Program, name: str) -> jax.stages.Lowered:
     def train(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
         return trainer.train(agent, env, run, counters, plan)
 
-    begins = jax.vmap(begin, in_axes=(*field_axes, 0))
+    in_axes, out_axes = (*field_axes, 0, None), (0, None, 0)
+    begins = jax.vmap(begin, (*field_axes, 0))
     if name == "begin":
-        return jax.jit(begins).lower(*given, _seeds(program))
-    run, counters = jax.eval_shape(begins, *given, _seeds(program)), trainer.no_steps()
+        return devices.spread(begins, (*field_axes, 0), 0).lower(*given, seeds)
+    run = jax.eval_shape(begins, *given, seeds)
     if name == "evaluate":
-        looks = jax.vmap(trainer.evaluate, in_axes=(*field_axes, 0, None))
-        return jax.jit(looks).lower(*given, run, counters)
-    function = {"prefill": prefill, "train": train}[name]
-    mapped = jax.vmap(function, in_axes=(*field_axes, 0, None), out_axes=(0, None, 0))
-    if name == "train":
-        mapped = _train_in_groups(mapped, field_axes, _group(len(program.runs), tree_bytes(run.agent)))
-    return jax.jit(mapped, donate_argnums=(2,)).lower(*given, run, counters)
+        looks = jax.vmap(trainer.evaluate, in_axes)
+        return devices.spread(looks, in_axes, 0).lower(*given, run, counters)
+    mapped = {
+        "prefill": jax.vmap(prefill, in_axes, out_axes),
+        "train": _train_in_groups(jax.vmap(train, in_axes, out_axes), field_axes),
+    }[name]
+    return devices.spread(mapped, in_axes, out_axes, donate=(2,)).lower(*given, run, counters)
 
 
 def _group(runs: int, agents: int) -> int:
@@ -198,10 +205,10 @@ def _group(runs: int, agents: int) -> int:
     return blocks.few(runs, min(CACHED_BYTES * runs // agents, runs // LEAST_GROUPS))
 
 
-def _train_in_groups(advance: Any, field_axes: tuple[Any, Any], size: int) -> Any:
-    """A chunk of all runs, `size` of them at a time; each group's new state is written over its old one."""
+def _train_in_groups(advance: Any, field_axes: tuple[Any, Any]) -> Any:
+    """A chunk of all runs of a device, group by group; each group's new state is written over its old one."""
 
-    def cut(tree: Any, axes: Any, start: Any) -> Any:
+    def cut(tree: Any, axes: Any, start: Any, size: int) -> Any:
         """A group's rows; what has no axis of runs is shared."""
         own = lambda axis, leaf: leaf if axis is None else jax.lax.dynamic_slice_in_dim(leaf, start, size)  # noqa: E731
         return jax.tree.map(own, axes, tree, is_leaf=lambda axis: axis is None)
@@ -211,12 +218,13 @@ def _train_in_groups(advance: Any, field_axes: tuple[Any, Any], size: int) -> An
 
     def train(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
         runs = len(run.key)
+        size = _group(runs, tree_bytes(run.agent))
         if size == runs:
             return advance(agent, env, run, counters)
         axes = (*field_axes, jax.tree.map(lambda _: 0, run))
 
         def one_group(start: Any, run: trainer.Run) -> Any:
-            return advance(*cut((agent, env, run), axes, start), counters)
+            return advance(*cut((agent, env, run), axes, start, size), counters)
 
         def body(group: Any, carry: Any) -> Any:
             run, _, metrics = carry
@@ -231,7 +239,8 @@ def _train_in_groups(advance: Any, field_axes: tuple[Any, Any], size: int) -> An
 
 
 def _seeds(program: Program) -> np.ndarray:
-    return np.array([info.seed for info in program.runs], np.uint32)
+    seeds = [info.seed for info in program.runs]
+    return np.array(seeds + seeds[-1:] * program.padding, np.uint32)
 
 
 class Compiled:
@@ -247,13 +256,15 @@ class Compiled:
     def chunks(self) -> Iterator[Chunk]:
         """Train; yields after the prefill and after every chunk. The state in a `Chunk` is valid until the next one."""
         started = time.perf_counter()
-        given = (self.program.agent, self.program.env)
-        run, counters = self.begin(*given, _seeds(self.program)), trainer.no_steps()
+        runs, axes = len(self.program.runs), (self.program.agent_axes, self.program.env_axes)
+        given = devices.place((self.program.agent, self.program.env), axes)
+        run = self.begin(*given, devices.place(_seeds(self.program), 0))
+        counters = devices.place(trainer.no_steps(), None)
         for index in range(self.program.schedule.chunks + 1):
             advance = self.train if index else self.prefill
             run, counters, metrics = advance(*given, run, counters)
             metrics |= self.evaluate(*given, run, counters)
-            numbers = {name: np.asarray(value) for name, value in metrics.items()}  # waits for the device
+            numbers = {name: value[:runs] for name, value in devices.gather(metrics).items()}
             now = time.perf_counter()
             steps, updates = int(counters.env_steps), int(counters.updates)
             yield Chunk(index, steps, updates, now - started, numbers, run.agent)
@@ -283,8 +294,7 @@ def shapes(program: Program) -> trainer.Run:
         return trainer.begin(agent, env, seed, program.schedule)
 
     axes = (program.agent_axes, program.env_axes, 0)
-    seeds = np.zeros(len(program.runs), np.uint32)
-    return jax.eval_shape(jax.vmap(one, in_axes=axes), program.agent, program.env, seeds)
+    return jax.eval_shape(jax.vmap(one, in_axes=axes), program.agent, program.env, _seeds(program))
 
 
 def tree_bytes(tree: Any) -> int:

@@ -1,0 +1,37 @@
+"""`python spread_runs.py OUT RUNS [PROCESS OF PORT]`: train tiny runs on all devices that there are; numbers to OUT."""
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import envs
+from maxent_jax import devices
+from maxent_jax.agents import AGENTS
+from maxent_jax.sweep import Compiled, expand
+
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
+
+
+def main(out: str, runs: str, *distributed: str) -> None:
+    if distributed:
+        process, processes, port = map(int, distributed)
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        jax.distributed.initialize(f"127.0.0.1:{port}", processes, process)
+    agent = AGENTS["sac"](hidden=(8,), batch_size=8, buffer_size=64, prefill_steps=16)
+    grid = {"alpha": [0.1 * (run + 1) for run in range(int(runs))]}
+    (program,) = expand(agent, envs.make("pendulum"), (3,), grid, 60, 1, 2).programs
+    compiled = Compiled(program)
+    text = compiled.train.as_text() or ""
+    chunks = list(compiled.chunks())
+    found = {f"{chunk.index} {name}": value for chunk in chunks for name, value in chunk.metrics.items()}
+    states = devices.gather(chunks[-1].state)
+    leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(states)}
+    found |= {name: np.asarray(leaf)[: int(runs)] for name, leaf in leaves.items()}
+    told = {"devices": jax.device_count(), "collectives": sum(text.count(name) for name in COLLECTIVES)}
+    np.savez(Path(out), **found, **told)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,61 @@
+"""Runs on many devices, in processes of their own: how many devices there are is settled before jax begins."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "helpers" / "spread_runs.py"
+ROOT = Path(__file__).parents[2]
+
+
+def start(out, runs, devices, *distributed):
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    variables = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(SCRIPT), str(out), str(runs), *map(str, distributed)]
+    return subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+def numbers(tmp_path, runs, devices):
+    out = tmp_path / f"{runs}-{devices}.npz"
+    finish(start(out, runs, devices))
+    return np.load(out)
+
+
+def assert_same(one, many, devices):
+    assert int(many["devices"]) == devices
+    assert int(many["collectives"]) == 0
+    assert set(one.files) == set(many.files)
+    for name in set(one.files) - {"devices", "collectives"}:
+        assert one[name].shape == many[name].shape, name
+        close = 1e-3 if "return" in name else 1e-5  # an episode of 200 steps amplifies rounding
+        np.testing.assert_allclose(many[name], one[name], rtol=close, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("runs", [5, pytest.param(8, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow)])
+def test_runs_on_eight_devices_are_those_on_one_and_never_talk(runs, tmp_path):
+    one, many = numbers(tmp_path, runs, 1), numbers(tmp_path, runs, 8)
+    assert_same(one, many, 8)
+    assert len(one["1 return_deterministic"]) == runs
+
+
+@pytest.mark.slow
+def test_two_processes_of_two_devices_are_one_process(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    parts = [start(tmp_path / f"part{i}.npz", 5, 2, i, 2, port) for i in range(2)]
+    for part in parts:
+        finish(part)
+    one = numbers(tmp_path, 5, 1)
+    for i in range(2):
+        assert_same(one, np.load(tmp_path / f"part{i}.npz"), 4)
