@@ -2,7 +2,7 @@
 
 `python -m benchmarks.fast` writes `benchmarks/results/fast.json` and prints its tables.
 
-* Cost: one update at 256-256, batch 256, 100 samples, of one run and of 8 mapped, with actions of 1, 4 and 8
+* Cost: one update at 256-256, batch 256, 100 samples, of one run and of 8, with actions of 1, 4 and 8
   dimensions; each in turn. Where there is an accelerator, with matrix products in bfloat16, too.
 * Returns: both comparisons with 100 samples and the preset `quick` on four tasks; final returns over seeds, and the
   interval of their difference (95 %, bootstrap over seeds of both).
@@ -10,6 +10,7 @@
 
 import contextlib
 import functools
+import importlib
 import json
 import tempfile
 from pathlib import Path
@@ -25,9 +26,11 @@ from benchmarks.sb3.returns import difference
 from benchmarks.timing import interleaved, save
 from envs import fields
 from envs.base import EnvSpec
-from maxent_jax import api
+from maxent_jax import api, blocks
 from maxent_jax.agents import SAC, SACAdaEnt
 from maxent_jax.agents.base import Transition
+
+sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
 
 TASKS = ("toy", "pendulum", "vehicle", "quadrotor")
 SIZES = (1, 4, 8)
@@ -45,12 +48,15 @@ def updates(agent: Any, runs: int, size: int = 4, precision: str | None = None) 
     batch = Transition(draw((256, width)), jnp.tanh(draw((256, size))), zero, zero, zero + 1, draw((256, width)))
     states = jax.vmap(agent.init, (0, None))(keys, spec)
 
-    def many(states: Any) -> Any:
-        def one(states: Any, number: jax.Array) -> tuple[Any, None]:
-            update = lambda state, key: agent.update(state, batch, jax.random.fold_in(key, number))[0]  # noqa: E731
-            return jax.vmap(update)(states, keys), None
+    def one_run(own: Any) -> Any:
+        def one(state: Any, number: jax.Array) -> tuple[Any, None]:
+            return agent.update(state, batch, jax.random.fold_in(own[1], number))[0], None
 
-        return jax.lax.scan(one, states, jnp.arange(UPDATES))[0]
+        return jax.lax.scan(one, own[0], jnp.arange(UPDATES))[0]
+
+    def many(states: Any) -> Any:
+        at_a_time = sweep.group_size(runs, sweep.tree_bytes(states))  # as training does
+        return blocks.in_turn(jax.vmap(one_run), (states, keys), at_a_time)
 
     with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():
         return functools.partial(jax.jit(many).lower(states).compile(), states)

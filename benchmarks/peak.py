@@ -1,17 +1,19 @@
 """How near a SAC update comes to the machine's matrix products, and where the rest goes.
 
 `python -m benchmarks.peak` writes `benchmarks/results/peak.json` and prints its tables: SAC on the vehicle's sizes,
-hidden layers 256-256, batch 256, one run and eight mapped; all of it in turns, on the same threads.
+hidden layers 256-256, batch 256, one run and eight; all of it in turns, on the same threads.
 
 * The peak: the best f32 rate of 256 x 256 by 256 x 256 products, single and batched, plain and with either side
   transposed, as forward and backward passes make them.
 * The update's rate: the operations of its matrix products (`update_flops`; nothing else is counted) by its seconds.
-* Where the update's time goes: its pieces as scans of their own. What the products would take at the peak is named
-  beside; the pieces' own sum may differ from the whole, since XLA fuses across them.
+* Where the update's time goes: its pieces as scans of their own, of as many runs as are trained at a time. What the
+  products would take at the peak is named beside; the pieces' own sum may differ from the whole, since XLA fuses
+  across them.
 * Where a training step's time goes: environment, acting, replay, update, the rest; and what its program holds.
 """
 
 import functools
+import importlib
 import itertools
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from benchmarks.kernels import operations
 from benchmarks.overhead import repeated
 from benchmarks.timing import interleaved, rate, save
 from maxent_jax.agents.sac import descend
+
+sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
 
 GOAL = 0.6
 WIDTH = 256
@@ -136,32 +140,31 @@ def measure(repetitions: int, scale: float) -> dict[str, Any]:
     setups = {}
     for runs in RUNS:
         steps = max(2, round(scale * 40 / runs))
-        compiled = overhead.compile_sac(WIDTH, runs, steps, CAPACITY)
-        training = overhead.trained(compiled)
-        run, counters = training.state
-        scans = overhead.parts(compiled.program, run, counters.env_steps, steps, steps)
+        whole = overhead.compile_sac(WIDTH, runs, steps, CAPACITY)
+        group = sweep.group_size(runs, sweep.agent_bytes(whole.program))
+        part = overhead.compile_sac(WIDTH, group, steps, CAPACITY)
+        run, counters = overhead.trained(part).state
+        scans = overhead.parts(part.program, run, counters.env_steps, steps, steps)
         carry = scans["update"].state
         shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), carry)
-        scans |= {name: repeated(piece, compiled.program, carry, steps) for name, piece in PIECES.items()}
-        scans["train"] = training
+        scans |= {name: repeated(piece, part.program, carry, steps) for name, piece in PIECES.items()}
+        turns = dict.fromkeys(scans, runs // group / steps)  # what a call's seconds are multiplied by
+        scans["train"] = overhead.trained(whole)
+        turns["train"] = 1 / whole.program.schedule.iterations
         calls |= {f"{name}, {runs}": chain for name, chain in scans.items()}
-        setups[runs] = (
-            compiled,
-            shapes,
-            {name: compiled.program.schedule.iterations if name == "train" else steps for name in scans},
-        )
+        setups[runs] = (whole, runs // group * xla_flops(part.program, shapes), turns)
     times = interleaved(calls, repetitions)
     rates = {name: rate(flops / 1e9, times[name]) for name, flops in counts.items()}
     peak = max(row["median"] for row in rates.values())
     found = {}
-    scaled = lambda row, length: {key: value / length for key, value in row.items()}  # noqa: E731
-    for runs, (compiled, shapes, lengths) in setups.items():
-        seconds = {name: scaled(times[f"{name}, {runs}"], length) for name, length in lengths.items()}
-        found[runs] = account(compiled, shapes, seconds, peak)
+    scaled = lambda row, factor: {key: value * factor for key, value in row.items()}  # noqa: E731
+    for runs, (compiled, flops, turns) in setups.items():
+        seconds = {name: scaled(times[f"{name}, {runs}"], factor) for name, factor in turns.items()}
+        found[runs] = account(compiled, flops, seconds, peak)
     return {"gflops_of_products": rates, "peak_gflops": peak, "goal": GOAL, "runs": found}
 
 
-def account(compiled: Any, carry: Any, seconds: dict[str, dict[str, float]], peak: float) -> dict[str, Any]:
+def account(compiled: Any, counted: float, seconds: dict[str, dict[str, float]], peak: float) -> dict[str, Any]:
     """Rates and shares of one number of runs from the seconds of its pieces."""
     program = compiled.program
     agent, env, runs = program.agent, program.env, len(program.runs)
@@ -183,9 +186,10 @@ def account(compiled: Any, carry: Any, seconds: dict[str, dict[str, float]], pea
     step_shares = {name: value / step for name, value in step_parts.items()}
     held = operations(compiled.train.as_text() or "")
     return {
-        "flops": flops | {"update": total, "update, XLA's count": xla_flops(program, carry)},
+        "flops": flops | {"update": total, "update, XLA's count": counted},
         "gflops": rate(total / 1e9, update),
         "share_of_peak": total / 1e9 / update["median"] / peak,
+        "share_of_peak_in_training": total / 1e9 / step / peak,
         "seconds": seconds,
         "update_shares": shares | {"not explained": 1 - sum(shares.values())},
         "step_shares": step_shares | {"not explained": 1 - sum(step_shares.values())},
@@ -211,6 +215,8 @@ def tables(result: dict[str, Any]) -> list[Table]:
     reached = Table("", *columns, title=f"the update beside the peak of {result['peak_gflops']:.0f} GFLOP/s")
     reached.add_row("GFLOP/s", *(spread(row["gflops"]) for row in runs.values()))
     reached.add_row("share of the peak", *(f"{row['share_of_peak']:.0%}" for row in runs.values()))
+    within = (f"{row['share_of_peak_in_training']:.0%}" for row in runs.values())
+    reached.add_row("with acting, stepping, replay", *within)
     for name in next(iter(runs.values()))["flops"]:
         reached.add_row(f"GFLOP, {name}", *(f"{row['flops'][name] / 1e9:.3f}" for row in runs.values()))
     shown = [rates, reached]

@@ -170,9 +170,7 @@ def lower(program: Program, name: str) -> jax.stages.Lowered:
     """
     plan, field_axes = program.schedule, (program.agent_axes, program.env_axes)
     # only shapes: arrays of this process alone are none of a program of several
-    *given, seeds, counters = jax.eval_shape(
-        lambda: (program.agent, program.env, _seeds(program), trainer.no_steps())
-    )
+    *given, seeds, counters = jax.eval_shape(lambda: (program.agent, program.env, _seeds(program), trainer.no_steps()))
 
     def begin(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
         return trainer.begin(agent, env, seed, plan)
@@ -198,7 +196,7 @@ def lower(program: Program, name: str) -> jax.stages.Lowered:
     return devices.spread(mapped, in_axes, out_axes, donate=(2,)).lower(*given, run, counters)
 
 
-def _group(runs: int, agents: int) -> int:
+def group_size(runs: int, agents: int) -> int:
     """How many of all runs are trained at a time; their agents hold so many bytes together."""
     if agents <= CACHED_BYTES or runs < LEAST_GROUPS:
         return runs
@@ -218,7 +216,7 @@ def _train_in_groups(advance: Any, field_axes: tuple[Any, Any]) -> Any:
 
     def train(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
         runs = len(run.key)
-        size = _group(runs, tree_bytes(run.agent))
+        size = group_size(runs, tree_bytes(run.agent))
         if size == runs:
             return advance(agent, env, run, counters)
         axes = (*field_axes, jax.tree.map(lambda _: 0, run))

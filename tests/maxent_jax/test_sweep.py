@@ -168,7 +168,7 @@ def test_runs_in_groups_are_the_runs_at_once(agent, cached, monkeypatch):
 )
 def test_a_group_fits_the_caches_and_is_at_most_a_quarter_of_the_runs(runs, cached, size, monkeypatch):
     monkeypatch.setattr(sweep_module, "CACHED_BYTES", int(cached * 1000))
-    assert sweep_module._group(runs, runs * 1000) == size
+    assert sweep_module.group_size(runs, runs * 1000) == size
 
 
 def test_held_bytes_are_those_of_what_is_allocated(many):
