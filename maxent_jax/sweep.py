@@ -73,6 +73,8 @@ class Chunk:
       seconds: wall time of the chunk, evaluation included.
       metrics: by name, (runs,) float32; NaN for "does not have" and "mean over nothing".
       state: the agents' states, with a leading axis of runs.
+      run: everything that the program changes, likewise; valid until the next chunk, which writes over it.
+      counters: the steps so far, as the program has them.
     """
 
     index: int
@@ -81,6 +83,8 @@ class Chunk:
     seconds: float
     metrics: dict[str, np.ndarray]
     state: Any
+    run: Any = None
+    counters: Any = None
 
 
 def expand(
@@ -198,19 +202,26 @@ class Compiled:
             lower(program, name).compile() for name in ("begin", "prefill", "train", "evaluate")
         )
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Train; yields after the prefill and after every chunk. The state in a `Chunk` is valid until the next one."""
+    def chunks(self, start: tuple[int, trainer.Run, Counters] | None = None) -> Iterator[Chunk]:
+        """Train; yields after the prefill and after every chunk. The state in a `Chunk` is valid until the next one.
+
+        Args:
+          start: the last chunk that ran, and what it left, to go on from there; None: from the beginning.
+        """
         started = time.perf_counter()
         given = (self.program.agent, self.program.env)
-        run, counters = self.begin(*given, _seeds(self.program)), trainer.no_steps()
-        for index in range(self.program.schedule.chunks + 1):
+        if start is None:
+            start = -1, self.begin(*given, _seeds(self.program)), trainer.no_steps()
+        before, run, counters = start
+        del start  # nothing may hold on to what a chunk is given to keep
+        for index in range(before + 1, self.program.schedule.chunks + 1):
             advance = self.train if index else self.prefill
             run, counters, metrics = advance(*given, run, counters)
             metrics |= self.evaluate(*given, run, counters)
             numbers = {name: np.asarray(value) for name, value in metrics.items()}  # waits for the device
             now = time.perf_counter()
             steps, updates = int(counters.env_steps), int(counters.updates)
-            yield Chunk(index, steps, updates, now - started, numbers, run.agent)
+            yield Chunk(index, steps, updates, now - started, numbers, run.agent, run, counters)
             started = time.perf_counter()
 
 
