@@ -6,7 +6,8 @@ Example:
 """
 
 from maxent_jax.agents import PPO, SAC, Agent, SACAdaEnt
-from maxent_jax.api import sweep, train
+from maxent_jax.api import resume, sweep, train
+from maxent_jax.faults import Fault
 from maxent_jax.runs import Result, load
 
-__all__ = ["PPO", "SAC", "Agent", "Result", "SACAdaEnt", "load", "sweep", "train"]
+__all__ = ["PPO", "SAC", "Agent", "Fault", "Result", "SACAdaEnt", "load", "resume", "sweep", "train"]

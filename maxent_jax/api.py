@@ -4,6 +4,7 @@ With `cli.py` the only module that may look into every room: it finds tasks and 
 """
 
 import dataclasses
+import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +18,12 @@ from rich.console import Console
 import envs as tasks
 from envs import fields
 from envs.fields import InvalidSetting, Setting
-from maxent_jax import interrupts, plots, replay, runs
+from maxent_jax import checkpoints, interrupts, locks, plots, replay, resuming, runs
 from maxent_jax import sweep as sweeps
 from maxent_jax.agents import Agent, agent_name
+from maxent_jax.checkpoints import Place, Saver
+from maxent_jax.faults import Fault
+from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.progress import Reporter
 from maxent_jax.runs import Result
 from maxent_jax.sweep import Program, Sweep
@@ -28,7 +32,19 @@ Values = Mapping[str, Any]
 STEPS = Setting("steps", int, True, None, "environment steps a run, after the prefill; none: the preset's", True, low=1)
 ENVS = Setting("envs", int, True, None, "environments a run steps in parallel; none: the preset's", True, low=1)
 EVALUATIONS = Setting("evaluations", int, False, 20, "evaluations, evenly spread", True, low=1)
+CHECKPOINT_EVERY = Setting(
+    "checkpoint_every",
+    int,
+    True,
+    None,
+    "chunks between checkpoints; none: so that they cost < 3 % of time",
+    True,
+    low=1,
+)
+KEEP = Setting("keep", int, False, 2, "checkpoints that stay", True, low=1)
 MOST_SEEDS = 100_000
+DONE = "done"
+SECONDS_OF_FIGURES = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +59,9 @@ class Job:
       config: `config.json` to be.
       held: bytes that the largest program holds on the device.
       differences: what differs from the published settings, in words.
+      checkpoint_every: chunks between checkpoints; None: as often as is cheap.
+      keep: how many checkpoints stay.
+      resume: whether to go on with what the directory holds; `started` is its config.json, None: nothing yet.
     """
 
     agent: Agent
@@ -52,6 +71,10 @@ class Job:
     config: dict[str, Any]
     held: int
     differences: str
+    checkpoint_every: int | None = None
+    keep: int = KEEP.default
+    resume: bool = False
+    started: dict[str, Any] | None = None
 
 
 def train(
@@ -67,6 +90,9 @@ def train(
     env_fields: Values | None = None,
     grid: Mapping[str, Sequence[Any]] | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
+    checkpoint_every: int | None = None,
+    keep: int = KEEP.default,
     console: Console | None = None,
 ) -> Result:
     """Train an agent on a task with many seeds at once.
@@ -83,6 +109,9 @@ def train(
       env_fields: fields of the task that differ from their defaults.
       grid: see `sweep`.
       out: the run directory to make; None: `runs/AGENT-ENV-NUMBER`.
+      resume: go on with the run directory `out` where there is one, see `resume`; more `steps` prolong it.
+      checkpoint_every: chunks from one checkpoint to the next; None: so that they cost less than 3 % of the time.
+      keep: how many checkpoints stay.
       console: where progress goes; None: silent.
 
     Returns:
@@ -90,7 +119,8 @@ def train(
 
     Raises:
       InvalidSetting: (a ValueError) one line that names the field, the value and what is allowed; nothing is written.
-      Interrupted: after Ctrl-C; what ran is written.
+      Interrupted: after Ctrl-C or SIGTERM; what ran is written.
+      Fault: a full disk, a damaged or vanished directory, another process at work in it; what was written stays.
     """
     job = prepare(
         agent,
@@ -104,8 +134,58 @@ def train(
         env_fields=env_fields,
         grid=grid,
         out=out,
+        resume=resume,
+        checkpoint_every=checkpoint_every,
+        keep=keep,
     )
     return execute(job, console)
+
+
+def resume(
+    path: str | Path,
+    *,
+    steps: int | None = None,
+    agent: Agent | None = None,
+    env: Any = None,
+    checkpoint_every: int | None = None,
+    keep: int | None = None,
+    console: Console | None = None,
+) -> Result:
+    """Go on with a run directory from its newest whole checkpoint, as if training had never been cut off.
+
+    Args:
+      path: the directory. One that is finished stays as it is.
+      steps: more steps than it was started with prolong it; None: those.
+      agent: the agent, where it is not one of ours by name: what `train` was given.
+      env: the task, likewise.
+      checkpoint_every: as in `train`; None: as it was started.
+      keep: likewise.
+      console: where progress goes; None: silent.
+
+    Returns:
+      What the run directory holds.
+
+    Raises:
+      As `train`.
+    """
+    started = resuming.started_with(Path(path))
+    if started is None:
+        raise InvalidSetting(
+            f"run directory {str(path)!r}: has no config.json, which says what to train; "
+            "must be begun by `train` or `sweep`, with --resume where it was killed before it wrote one"
+        )
+    return train(
+        agent or started["agent"],
+        env if env is not None else started["env"],
+        **{name: started[name] for name in ("seeds", "envs", "evaluations", "agent_fields", "env_fields", "grid")},
+        steps=started["steps"] if steps is None else steps,
+        preset=started.get("preset") or "paper",
+        out=path,
+        resume=True,
+        checkpoint_every=started.get("checkpoint_every") if checkpoint_every is None else checkpoint_every,
+        keep=started.get("keep", KEEP.default) if keep is None else keep,
+        console=console,
+    )
 
 
 def sweep(agent: str | Agent, env: Any, grid: Mapping[str, Sequence[Any]], **options: Any) -> Result:
@@ -144,6 +224,9 @@ def prepare(
     grid: Mapping[str, Sequence[Any]] | None = None,
     out: str | Path | None = None,
     memory: float | None = None,
+    resume: bool = False,
+    checkpoint_every: int | None = None,
+    keep: int = KEEP.default,
 ) -> Job:
     """Check everything that `train` was asked for; the arguments and errors are the same. Writes nothing.
 
@@ -171,24 +254,11 @@ def prepare(
     count = STEPS.check(steps) or row.steps
     parallel = ENVS.check(envs) or row.envs
     chunks = EVALUATIONS.check(evaluations)
+    every, kept = CHECKPOINT_EVERY.check(checkpoint_every), KEEP.check(keep)
     named = _seeds(seeds)
     checked_grid = _grid(base, task, grid or {})
-    expanded = sweeps.expand(base, task, named, checked_grid, count, parallel, chunks)
-    total = max(program.schedule.total_steps for program in expanded.programs)
-    if total >= 2**31:
-        raise InvalidSetting(f"steps = {count}: with prefill and whole chunks {total}; must stay below 2147483648")
-    updates = max(sweeps.total_updates(program) for program in expanded.programs)
-    if updates >= 2**31:
-        raise InvalidSetting(f"steps = {count}: makes {updates} updates; must stay below 2147483648")
-    replay.check(task)
-    held = sweeps.check_memory(expanded, memory)
-
     name = agent_name(base)
-    path = Path(out) if out is not None else runs.free_name(Path("runs"), f"{name}-{task_name}")
-    runs.check_out(path, _bytes_to_write(expanded))
-    given_env = {f"env.{key}": value for key, value in fields.checked(type(task), env_fields or {}, "env.").items()}
-    config = {
-        "schema": runs.SCHEMA,
+    asked = {
         "agent": name,
         "env": task_name,
         "agent_fields": fields.plain_values(base),
@@ -198,6 +268,35 @@ def prepare(
         "steps": count,
         "envs": parallel,
         "evaluations": chunks,
+    }
+    if resume and out is None:
+        raise InvalidSetting("resume = true: needs out, the run directory to go on with")
+    started = resuming.started_with(Path(out)) if resume and out is not None else None
+    if started is not None and out is not None:
+        resuming.check_same(Path(out), started, asked)
+        first = resuming.first_steps(started)
+        expanded = sweeps.expand(base, task, named, checked_grid, first, parallel, chunks)
+        expanded, started = resuming.prolong(Path(out), expanded, started, count)
+    else:
+        expanded = sweeps.expand(base, task, named, checked_grid, count, parallel, chunks)
+    total = max(program.schedule.total_steps for program in expanded.programs)
+    if total >= 2**31:
+        raise InvalidSetting(f"steps = {count}: with prefill and whole chunks {total}; must stay below 2147483648")
+    updates = max(sweeps.total_updates(program) for program in expanded.programs)
+    if updates >= 2**31:
+        raise InvalidSetting(f"steps = {count}: makes {updates} updates; must stay below 2147483648")
+    replay.check(task)
+    held = sweeps.check_memory(expanded, memory)
+
+    path = Path(out) if out is not None else runs.free_name(Path("runs"), f"{name}-{task_name}")
+    if started is None and not (resume and resuming.nothing_yet(path)):
+        runs.check_out(path, _bytes_to_write(expanded, kept))
+    given_env = {f"env.{key}": value for key, value in fields.checked(type(task), env_fields or {}, "env.").items()}
+    config = {
+        "schema": runs.SCHEMA,
+        **asked,
+        "checkpoint_every": every,
+        "keep": kept,
         "preset": preset if isinstance(agent, str) else None,
         "configurations": [
             {"grid": dict(values), "overrides": fields.checked(type(base), given) | given_env | dict(values)}
@@ -216,7 +315,7 @@ def prepare(
         "command": sys.argv,
     }
     differences = _differences(reference, base, count, parallel) if isinstance(agent, str) else ""
-    return Job(base, task, expanded, path, config, held, differences)
+    return Job(base, task, expanded, path, started or config, held, differences, every, kept, resume, started)
 
 
 def execute(job: Job, console: Console | None = None) -> Result:
@@ -230,59 +329,153 @@ def execute(job: Job, console: Console | None = None) -> Result:
       What the run directory holds.
 
     Raises:
-      Interrupted: after Ctrl-C; what ran is written.
+      Interrupted: after Ctrl-C or SIGTERM; what ran is written.
+      Fault: as in `train`.
     """
+    where = f"run directory {str(job.out)!r}"
+    goes_on = f"`maxent-jax resume {job.out}` goes on with what is whole"
+    try:
+        job.out.mkdir(parents=True, exist_ok=True)
+        with locks.hold(job.out) as stale:
+            return _execute(job, console, stale)
+    except OSError as error:
+        raise Fault(f"{where}: stopped, for it cannot be written ({error.strerror or error}); {goes_on}") from error
+    except checkpoints.Unsaved as error:
+        raise Fault(f"{where}: stopped, for {error}; {goes_on}") from error
+
+
+def _execute(job: Job, console: Console | None, stale: str) -> Result:
+    """Train in a directory that nobody else writes now."""
     programs = job.sweep.programs
-    steps = sum(program.schedule.total_steps * len(program.runs) for program in programs)
-    job.out.mkdir(parents=True, exist_ok=True)
-    (job.out / "figures").mkdir()
-    runs.write_json(job.out / "config.json", job.config)
-    reporter = Reporter(console, steps)
+    reporter = Reporter(console, sum(program.schedule.total_steps * len(program.runs) for program in programs))
+    if stale:
+        reporter.say(f"{job.out}: takes the place of {stale}, which ended without a word")
+    place = _start(job, reporter)
+    if place == DONE:
+        reporter.say(f"{job.out}: finished already; nothing to do")
+        return runs.load(job.out, job.agent, job.env)
+    assert not isinstance(place, str)
     _announce(job, reporter)
-    began = time.perf_counter()
+    began = time.perf_counter() - (place.elapsed_seconds if place else 0.0)
+    saver = Saver(job.out, job.checkpoint_every, job.keep)
     finished = False
     try:
         with (
-            open(job.out / "metrics.jsonl", "wb", buffering=0) as log,
-            interrupts.watch(
-                lambda: reporter.say("ending after the chunk in flight; Ctrl-C again ends at once"), reporter.abandon
-            ) as watch,
+            MetricsLog(job.out / "metrics.jsonl", place.metrics_bytes if place else 0) as log,
+            interrupts.watch(lambda: reporter.say(_ending(saver)), reporter.abandon) as watch,
         ):
             for index, program in enumerate(programs):
-                _run_program(job, index, program, log, watch, reporter, began)
+                if place is not None and index < place.program:
+                    reporter.program_done(program)
+                    continue
+                here = place if place is not None and index == place.program else None
+                _run_program(job, index, program, here, log, watch, reporter, saver, began)
                 if watch.asked:
                     break
             finished = not watch.asked
     finally:
         reporter.close()
+        saver.close()
     result = runs.load(job.out, job.agent, job.env)
     runs.write_json(job.out / "summary.json", result.summary | {"complete": finished})
-    plots.curves([result], job.out / "figures" / "curves.png")
-    plots.landscape(result, job.out / "figures" / "landscape.png")
-    reporter.say(
-        f"{job.out}: {'done' if finished else 'interrupted; what ran is written'}, {time.perf_counter() - began:.1f} s"
-    )
-    if not finished:
-        raise interrupts.Interrupted(result)
+    if watch.signal != signal.SIGTERM:  # who sends it does not wait for figures
+        plots.curves([result], job.out / "figures" / "curves.png")
+        plots.landscape(result, job.out / "figures" / "landscape.png")
+    told = "done" if finished else "interrupted; what ran is written"
+    reporter.say(f"{job.out}: {told}, {time.perf_counter() - began:.1f} s")
+    if watch.signal is not None:
+        raise interrupts.Interrupted(result, 128 + watch.signal)
     return result
 
 
+def _start(job: Job, reporter: Reporter) -> Place | str | None:
+    """From where training goes on: `DONE`, or a place, or None for the beginning. Makes the directory fit for it."""
+    found, config = resuming.started_with(job.out), job.config
+    if found is not None and job.started is None:
+        raise Fault(f"run directory {str(job.out)!r}: another process has begun it meanwhile")
+    place = None
+    if found is not None:
+        longer = config["steps"] > found["steps"]
+        if resuming.is_finished(job.out) and not longer:
+            return DONE
+        place, notes = checkpoints.newest(job.out)
+        if place is None and (job.out / "summary.json").exists():
+            raise Fault(
+                f"run directory {str(job.out)!r}: has results and no checkpoint to go on from; nothing was changed"
+            )
+        changed = resuming.differences(found, runs.versions(), runs.device())
+        for line in (*notes, *changed):
+            reporter.say(f"{job.out}: warning: {line}")
+        if changed:
+            now = {"versions": runs.versions(), "device": runs.device(), "command": sys.argv}
+            config = config | {"continued_with": [*found.get("continued_with", []), now]}
+        if longer:
+            reporter.say(f"{job.out}: prolonged from {found['steps']:,} to {config['steps']:,} steps")
+        checkpoints.go_back(job.out, place)
+        resuming.reopen(job.out)  # before config.json says more steps: a kill right here must not leave it finished
+    if job.resume:
+        told = (
+            f"from chunk {place.chunk} of program {place.program}" if place else "from the beginning: no checkpoint yet"
+        )
+        reporter.say(f"{job.out}: goes on {told}" if place else f"{job.out}: starts {told}")
+    (job.out / "figures").mkdir(exist_ok=True)
+    if config != found:
+        runs.write_json(job.out / "config.json", config)
+    return place
+
+
+def _ending(saver: Saver) -> str:
+    """What the first signal makes us say."""
+    told = "ending after the chunk in flight; Ctrl-C again ends at once"
+    bound = saver.bound
+    return told if bound is None else f"{told}; expected within {bound + SECONDS_OF_FIGURES:.0f} s, without a loss"
+
+
 def _run_program(
-    job: Job, index: int, program: Program, log: Any, watch: interrupts.Watch, reporter: Reporter, began: float
+    job: Job,
+    index: int,
+    program: Program,
+    place: Place | None,
+    log: MetricsLog,
+    watch: interrupts.Watch,
+    reporter: Reporter,
+    saver: Saver,
+    began: float,
 ) -> None:
-    """Compile and train one program."""
-    chunks = watch.wait_for(lambda: sweeps.Compiled(program)).chunks()
-    state = None
-    while not (watch.asked and state is not None):
-        chunk = watch.wait_for(lambda: next(chunks, None))
-        if chunk is None:
-            break
-        lines = [runs.to_line(line) for line in runs.metric_lines(program, chunk, time.perf_counter() - began)]
-        log.write("".join(lines).encode())  # at once: a second Ctrl-C leaves whole lines
-        reporter.chunk(program, chunk)
-        state = chunk.state
+    """Compile and train one program, from its checkpoint at `place` or from its beginning."""
+    start, state, last = None, None, place
+    if place is not None:
+        run, counters = checkpoints.load(job.out, place, sweeps.shapes(program))
+        start, state = (place.chunk, run, counters), run.agent
+        reporter.goes_on(program, int(counters.env_steps))
+        del run
+    if place is None or place.chunk < program.schedule.chunks:
+        size = sweeps.held_bytes(program)
+        chunks = watch.wait_for(lambda: sweeps.Compiled(program)).chunks(start)
+        chunk = start = None  # training is given this state to keep
+        while not (watch.asked and state is not None):
+            found = watch.wait_for(lambda: next(chunks, None))
+            if found is None:
+                break
+            chunk = found
+            elapsed = time.perf_counter() - began
+            log.write("".join(runs.to_line(line) for line in runs.metric_lines(program, chunk, elapsed)))
+            last = Place(index, chunk.index, log.size, log.checksum, round(elapsed, 3))
+            saver.after(last, chunk.run, chunk.counters, _filled(size, chunk, program), chunk.seconds)
+            reporter.chunk(program, chunk)
+            state = chunk.state
+        if chunk is not None and last is not None:
+            saver.save(last, chunk.run, chunk.counters)
+            saver.wait()
     runs.save_agents(job.out, index, state)
     reporter.program_done(program)
+
+
+def _filled(size: int, chunk: sweeps.Chunk, program: Program) -> int:
+    """About how many bytes a checkpoint of this chunk has: replay is saved as far as it is filled."""
+    capacity = program.schedule.capacity
+    rows = sweeps.tree_bytes(chunk.run.rows) if capacity else 0
+    return size - rows + (rows * min(chunk.env_steps, capacity) // capacity if capacity else 0)
 
 
 def _announce(job: Job, reporter: Reporter) -> None:
@@ -350,11 +543,12 @@ def _grid(agent: Agent, env: Any, grid: Mapping[str, Sequence[Any]]) -> dict[str
     return checked
 
 
-def _bytes_to_write(expanded: Sweep) -> int:
-    """About what a run directory will hold: agents, metrics, figures."""
+def _bytes_to_write(expanded: Sweep, keep: int) -> int:
+    """About what a run directory will hold: agents, metrics, figures, checkpoints and one more while it is written."""
     agents = 3 * sum(sweeps.agent_bytes(program) for program in expanded.programs)
     lines = sum(len(program.runs) * (program.schedule.chunks + 1) for program in expanded.programs)
-    return agents + 1000 * lines + 2_000_000
+    states = (keep + 1) * max(map(sweeps.held_bytes, expanded.programs))
+    return agents + states + 1000 * lines + 2_000_000
 
 
 def _differences(reference: Any, agent: Agent, steps: int, envs: int) -> str:

@@ -20,9 +20,10 @@ import experiments
 from envs import external, fields
 from envs.fields import InvalidSetting, Setting
 from experiments import published
-from maxent_jax import api, cache, cards, interrupts, plan, plots, runs, video
+from maxent_jax import api, cache, cards, interrupts, plan, plots, runs, status, video
 from maxent_jax.agents import AGENTS, agent_class
-from maxent_jax.options import FORCE, GRID, NO_CACHE, Given, option, parse, required, take_apart
+from maxent_jax.faults import Fault
+from maxent_jax.options import FORCE, GRID, NO_CACHE, RESUME, WATCH, Given, option, parse, required, take_apart
 from maxent_jax.sweep import free_bytes
 
 PROGRAM = "maxent-jax"
@@ -43,8 +44,12 @@ TRAINING = (
     *RUNS,
     api.EVALUATIONS,
     option("out", str, "run directory to make; none: runs/AGENT-ENV-NUMBER"),
+    RESUME,
+    api.CHECKPOINT_EVERY,
+    api.KEEP,
     NO_CACHE,
 )
+SECONDS_BETWEEN_LOOKS = 5.0
 MEMORY = option("memory", float, "gigabytes (1e9 bytes) that the device has; none: what is free here", above=0)
 
 
@@ -55,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the words after the program's name; None: from the shell.
 
     Returns:
-      The exit code: 0; 2 for a user's mistake; 130 after Ctrl-C.
+      The exit code: 0; 2 for a user's mistake; 1 for damage, a full disk and the like; 130 after Ctrl-C, 143 after
+      SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -68,8 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InvalidSetting as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
-    except interrupts.Interrupted:
-        return interrupts.EXIT_CODE
+    except Fault as fault:
+        print(f"{PROGRAM}: {fault}", file=sys.stderr)
+        return 1
+    except interrupts.Interrupted as stop:
+        return stop.code
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return interrupts.EXIT_CODE
@@ -100,9 +109,32 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
         raise InvalidSetting("--grid is missing; must be FIELD=a,b,... at least once")
     options = given.options
     cache.use(not options["no_cache"])
-    api.train(
-        agent, env, **_asked(given), evaluations=options["evaluations"], grid=grid, out=options["out"], console=CONSOLE
-    )
+    more = ("evaluations", "out", "resume", "checkpoint_every", "keep")
+    api.train(agent, env, **_asked(given), **{name: options[name] for name in more}, grid=grid, console=CONSOLE)
+
+
+def resume_command(words: list[str]) -> None:
+    """Go on with a run that was cut off, from its newest whole checkpoint, as if it had not been."""
+    steps = option("steps", int, "more steps a run than it has, to prolong it; none: those it has", low=1)
+    every = dataclasses.replace(api.CHECKPOINT_EVERY, help="chunks between checkpoints; none: as it was started")
+    keep = option("keep", int, "checkpoints that stay; none: as it was started", low=1)
+    given = parse(f"{PROGRAM} resume", words, (steps, every, keep, NO_CACHE), positional=(RUN_DIR,))
+    options = {name: given.options[name] for name in ("steps", "checkpoint_every", "keep")}
+    cache.use(not given.options["no_cache"])
+    api.resume(given.positional[0], **options, console=CONSOLE)
+
+
+def status_command(words: list[str]) -> None:
+    """Say how a run fares: progress, speed, failed runs, last checkpoint, estimated end."""
+    given = parse(f"{PROGRAM} status", words, (WATCH,), positional=(RUN_DIR,))
+    directory = Path(given.positional[0])
+    while True:
+        found = status.read(directory)
+        for line in status.lines(directory, found):
+            CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+        if not given.options["watch"] or found.state != "training":
+            return
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _request(
@@ -257,6 +289,8 @@ def envs_command(words: list[str]) -> None:
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": train_command,
     "sweep": sweep_command,
+    "resume": resume_command,
+    "status": status_command,
     "reproduce": reproduce_command,
     "landscape": landscape_command,
     "film": film_command,

@@ -57,6 +57,11 @@ def place(tree: Any, axes: Any) -> Any:
     return jax.tree.map(put, axes, tree, is_leaf=_is_none)
 
 
+def move(tree: Any, axis: int | None) -> Any:
+    """Arrays of one device, the same in every process, as `place` has them; what they were is gone."""
+    return jax.device_put(tree, NamedSharding(mesh(), _spec(axis)), donate=True)
+
+
 def gather(tree: Any) -> Any:
     """Arrays of the devices as numpy, whole in every process; waits for the devices."""
     if jax.process_count() == 1:

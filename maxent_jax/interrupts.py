@@ -1,4 +1,7 @@
-"""Ctrl-C that loses nothing: the first ends training after the chunk in flight, a second one ends it at once."""
+"""Ctrl-C and SIGTERM that lose nothing: the first ends training after the chunk in flight, a second one at once.
+
+SIGTERM is what schedulers send before they end a process.
+"""
 
 import os
 import signal
@@ -10,6 +13,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 EXIT_CODE = 130
+"""After Ctrl-C; after another signal 128 and its number, as shells have it."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -17,12 +22,13 @@ class Interrupted(KeyboardInterrupt):
 
     Attributes:
       result: the `Result` of what ran.
+      code: the exit code of a process that ends by this.
     """
 
-    def __init__(self, result: Any):
+    def __init__(self, result: Any, code: int = EXIT_CODE):
         """Carry what ran."""
         super().__init__("interrupted")
-        self.result = result
+        self.result, self.code = result, code
 
 
 class Watch:
@@ -30,8 +36,13 @@ class Watch:
 
     def __init__(self) -> None:
         """Nothing asked for yet."""
-        self.asked = False
+        self.signal: signal.Signals | None = None
         self._worker = ThreadPoolExecutor(1)
+
+    @property
+    def asked(self) -> bool:
+        """Whether training is to end."""
+        return self.signal is not None
 
     def wait_for(self, work: Callable[[], T]) -> T:
         """The result of `work`; signals are handled meanwhile."""
@@ -40,31 +51,31 @@ class Watch:
 
 @contextmanager
 def watch(announce: Callable[[], None], leave: Callable[[], None] = lambda: None) -> Iterator[Watch]:
-    """Hear Ctrl-C until the block ends.
+    """Hear Ctrl-C and SIGTERM until the block ends.
 
     Args:
       announce: called at the first one.
       leave: called at the second one, right before the process ends; must be quick.
 
     Yields:
-      The watch; `asked` turns True at the first Ctrl-C. Outside the main thread Python delivers no signals, and it
+      The watch; `asked` turns True at the first of them. Outside the main thread Python delivers no signals, and it
       stays False.
     """
     watcher = Watch()
 
     def hear(signum: int, frame: Any) -> None:
-        del signum, frame
+        del frame
         if watcher.asked:
             leave()
-            os._exit(EXIT_CODE)  # at once: a computation in flight cannot be stopped in any gentler way
-        watcher.asked = True
+            os._exit(128 + signum)  # at once: a computation in flight cannot be stopped in any gentler way
+        watcher.signal = signal.Signals(signum)
         announce()
 
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, hear) if main else None
+    before = {number: signal.signal(number, hear) for number in SIGNALS} if main else {}
     try:
         yield watcher
     finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         watcher._worker.shutdown(wait=False)

@@ -35,7 +35,9 @@ GRID = option(
 )
 FORCE = Setting("force", bool, False, False, "repeat what is there already", True)
 NO_CACHE = Setting("no_cache", bool, False, False, "compile anew; keep no compiled program on disk", True)
-FLAGS = {f"--{field.name}": field for field in (FORCE, NO_CACHE)}
+RESUME = Setting("resume", bool, False, False, "go on with the run directory --out where it was begun already", True)
+WATCH = Setting("watch", bool, False, False, "repeat until training ends", True)
+FLAGS = {f"--{field.name}": field for field in (FORCE, NO_CACHE, RESUME, WATCH)}
 """Options without a value."""
 
 

@@ -16,6 +16,7 @@ class Reporter:
         """`console=None` is silent; `total_steps` counts the steps of all runs of all programs."""
         self._console = console
         self._total, self._done, self._before = total_steps, 0, 0
+        self._origin = 0  # steps that were done before this process
         self._began = 0.0
         self._bar: Progress | None = None
         if console is not None and console.is_terminal:
@@ -35,6 +36,11 @@ class Reporter:
         if self._console is not None:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def goes_on(self, program: Program, env_steps: int) -> None:
+        """A program begins where another process left it, after so many steps a run."""
+        self._before = env_steps * len(program.runs)
+        self._origin = self._done + self._before
+
     def chunk(self, program: Program, chunk: Chunk) -> None:
         """Show where training is, how fast, and how well the policy does."""
         if self._console is None:
@@ -53,9 +59,8 @@ class Reporter:
             done = self._done + here
             self._bar.update(self._task, completed=done, steps=steps, speed=speed, returns=returns)
             return
-        share = (self._done + here) / self._total
-        elapsed = time.perf_counter() - self._began
-        left = f"{elapsed * (1 - share) / share:,.0f} s left" if share else "untrained"
+        done, elapsed = self._done + here - self._origin, time.perf_counter() - self._began
+        left = f"{elapsed * (self._total - self._done - here) / done:,.0f} s left" if done else "untrained"
         self.say(f"  {steps}, {speed}, {left}, {returns}")
 
     def program_done(self, program: Program) -> None:

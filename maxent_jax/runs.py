@@ -3,12 +3,13 @@
 config.json      all that is needed to repeat the run, with versions and device
 metrics.jsonl    one line per run and chunk
 summary.json     final returns per configuration, with intervals
-checkpoints/     the agents' states, one Orbax checkpoint per program
+checkpoints/     the agents' states, one Orbax checkpoint per program, and the state of training: see checkpoints.py
 figures/         curves.png, landscape.png
 """
 
 import dataclasses
 import functools
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -23,12 +24,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 
 import envs
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import stats, sweep
+from maxent_jax import checkpoints, stats, sweep
 from maxent_jax.agents import agent_class
 from maxent_jax.agents.base import METRICS, Agent
 from maxent_jax.sweep import Chunk, Program, RunInfo
@@ -88,7 +88,17 @@ def versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
             found[name] = "not installed"
-    return {"python": platform.python_version(), **found}
+    return {"python": platform.python_version(), **found, "code": code()}
+
+
+@functools.cache
+def code() -> str:
+    """A fingerprint of our own source: a checkout changes more often than its version."""
+    digest = hashlib.sha256()
+    for package in (Path(__file__).parent, Path(envs.__file__).parent):
+        for path in sorted(package.rglob("*.py")):
+            digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def device() -> str:
@@ -136,8 +146,7 @@ def metric_lines(program: Program, chunk: Chunk, elapsed: float) -> list[dict[st
 
 def save_agents(directory: Path, index: int, state: Any) -> None:
     """Write the states of all agents of program `index`."""
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((directory / "checkpoints" / f"program_{index}").absolute(), {"agents": state})
+    checkpoints.save_agents(directory / checkpoints.FOLDER / f"program_{index}", state)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,8 +232,9 @@ class Result:
         return {}
 
     def _program_states(self, program: int, configuration: int, size: int) -> Any:
-        path = (self.path / "checkpoints" / f"program_{program}").absolute()
-        if not path.is_dir():
+        path = self.path / checkpoints.FOLDER / f"program_{program}"
+        killed = None if path.is_dir() else checkpoints.agents_in_flight(self.path, program)
+        if killed is None and not path.is_dir():
             raise InvalidSetting(f"run directory {str(self.path)!r}: has no {path.name}; it must have been trained")
         agent, env = self.agents[configuration], self.envs[configuration]
 
@@ -233,8 +243,7 @@ class Result:
 
         shapes = jax.eval_shape(jax.vmap(init), np.zeros(size, np.uint32))
         try:
-            with ocp.StandardCheckpointer() as checkpointer:
-                return checkpointer.restore(path, {"agents": shapes})["agents"]
+            return checkpoints.load_agents(killed or path, shapes)
         except (ValueError, KeyError, OSError) as error:
             reason = " ".join(str(error).split())[:120]
             raise InvalidSetting(f"run directory {str(self.path)!r}: {path.name} cannot be read ({reason})") from error

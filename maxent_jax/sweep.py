@@ -80,6 +80,8 @@ class Chunk:
       seconds: wall time of the chunk, evaluation included.
       metrics: by name, (runs,) float32; NaN for "does not have" and "mean over nothing".
       state: the agents' states, with a leading axis of runs.
+      run: everything that the program changes, likewise; valid until the next chunk, which writes over it.
+      counters: the steps so far, as the program has them.
     """
 
     index: int
@@ -88,6 +90,8 @@ class Chunk:
     seconds: float
     metrics: dict[str, np.ndarray]
     state: Any
+    run: Any = None
+    counters: Any = None
 
 
 def expand(
@@ -251,21 +255,29 @@ class Compiled:
             lower(program, name).compile() for name in ("begin", "prefill", "train", "evaluate")
         )
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Train; yields after the prefill and after every chunk. The state in a `Chunk` is valid until the next one."""
+    def chunks(self, start: tuple[int, trainer.Run, Counters] | None = None) -> Iterator[Chunk]:
+        """Train; yields after the prefill and after every chunk. The state in a `Chunk` is valid until the next one.
+
+        Args:
+          start: the last chunk that ran, and what it left, to go on from there; None: from the beginning.
+        """
         started = time.perf_counter()
         runs, axes = len(self.program.runs), (self.program.agent_axes, self.program.env_axes)
         given = devices.place((self.program.agent, self.program.env), axes)
-        run = self.begin(*given, devices.place(_seeds(self.program), 0))
-        counters = devices.place(trainer.no_steps(), None)
-        for index in range(self.program.schedule.chunks + 1):
+        if start is None:
+            run = self.begin(*given, devices.place(_seeds(self.program), 0))
+            before, counters = -1, devices.place(trainer.no_steps(), None)
+        else:
+            before, run, counters = start[0], devices.move(start[1], 0), devices.move(start[2], None)
+        del start  # nothing may hold on to what a chunk is given to keep
+        for index in range(before + 1, self.program.schedule.chunks + 1):
             advance = self.train if index else self.prefill
             run, counters, metrics = advance(*given, run, counters)
             metrics |= self.evaluate(*given, run, counters)
             numbers = {name: value[:runs] for name, value in devices.gather(metrics).items()}
             now = time.perf_counter()
             steps, updates = int(counters.env_steps), int(counters.updates)
-            yield Chunk(index, steps, updates, now - started, numbers, run.agent)
+            yield Chunk(index, steps, updates, now - started, numbers, run.agent, run, counters)
             started = time.perf_counter()
 
 

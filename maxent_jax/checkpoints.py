@@ -1,0 +1,429 @@
+"""Checkpoints of training itself: with one of them a run goes on as if it had never been cut off, bit for bit.
+
+    checkpoints/program_P/             the agents of a program that ended, or was told to (`save_agents`)
+    checkpoints/state_PPPPPP_CCCCCC/   the whole state of program P after its chunk C
+        manifest.json                  where training stood, and the size and checksum of every file beside it
+        agents/                        the agents' states, as above
+        rest/                          everything else: environments, replay, keys, counters
+
+A checkpoint is written into a folder with another name, which is renamed when it is whole. Orbax stores numbers and
+JSON: reading a checkpoint runs no code from it.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from maxent_jax.faults import Fault
+from maxent_jax.trainer import Counters, Run
+
+SCHEMA = 1
+FOLDER = "checkpoints"
+PART = ".part"
+NAME = re.compile(r"state_(\d{6,})_(\d{6,})")
+SHARE = 0.02
+"""What checkpoints may cost of the time, where the user does not say how often: less than 3 %, with a margin."""
+SPOILT = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a file that anything was written into may raise."""
+
+
+class Unsaved(RuntimeError):
+    """A checkpoint could not be written; those before it stay."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where training stands.
+
+    Attributes:
+      program: the number of the program in flight; all before it have ended.
+      chunk: its last chunk that ran, 0 is the prefill.
+      metrics_bytes: the length of metrics.jsonl.
+      metrics_sha256: the checksum of that much of it.
+      elapsed_seconds: wall time so far, over all processes that trained here.
+    """
+
+    program: int
+    chunk: int
+    metrics_bytes: int
+    metrics_sha256: str
+    elapsed_seconds: float
+
+    @property
+    def name(self) -> str:
+        """What the checkpoint's folder is called; names are in the order of time."""
+        return f"state_{self.program:06}_{self.chunk:06}"
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """The whole state of a program in flight, on the host."""
+
+    run: Run
+    counters: Counters
+
+
+def to_host(run: Run, counters: Counters) -> State:
+    """A copy that outlives the next chunk.
+
+    The next chunk is given `run` to keep: its buffers are written over as soon as it starts. So this returns when the
+    copy is made, before that chunk is dispatched. On a CPU `np.asarray` would be a view of the very buffer, and as long
+    as it lives, the buffer cannot be given away (the chunk would copy all of it): there a compiled program copies, and
+    we view the copy. Replay is kept as far as it is filled.
+    """
+    plain = jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, (run, counters))
+    on_host = jax.local_devices()[0].platform == "cpu"
+    kept, counts = jax.tree.map(np.asarray, _duplicate(plain) if on_host else plain)
+    if kept.rows is not None:
+        kept = kept.replace(rows=kept.rows[:, : int(counts.env_steps)])
+    return State(kept, counts)
+
+
+@jax.jit
+def _duplicate(tree: Any) -> Any:
+    return jax.tree.map(jnp.copy, tree)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def save_agents(path: Path, state: Any) -> None:
+    """Write agents' states with a leading axis of runs as one Orbax checkpoint, in place of what is there."""
+    with _part(path) as part, ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(part, {"agents": jax.tree.map(np.asarray, state)})  # of no device
+
+
+def load_agents(path: Path, shapes: Any) -> Any:
+    """Read them back; `shapes` is the tree of their shapes."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(path.absolute(), {"agents": shapes})["agents"]
+
+
+def save(directory: Path, place: Place, state: State, keep: int) -> Path:
+    """Write a checkpoint, then remove all but the newest `keep`."""
+    path = directory / FOLDER / place.name
+    with _part(path) as part:
+        save_agents(part / "agents", state.run.agent)
+        numbers = {f"{i:04}": np.atleast_1d(x) for i, x in enumerate(_rest(state.run, state.counters)) if np.size(x)}
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_compression=False)) as checkpointer:
+            checkpointer.save(part / "rest", args=ocp.args.PyTreeSave(numbers))
+        files = {name: [file.stat().st_size, _checksum(file)] for name, file in _files(part).items()}
+        manifest = {"schema": SCHEMA, **dataclasses.asdict(place), "files": files}
+        with open(part / "manifest.json", "w") as file:
+            file.write(json.dumps(manifest, indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+    for old in names(directory)[:-keep]:
+        shutil.rmtree(directory / FOLDER / old)
+    return path
+
+
+def load(directory: Path, place: Place, shapes: Run) -> tuple[Run, Counters]:
+    """Read a checkpoint that `newest` found whole.
+
+    Args:
+      directory: the run directory.
+      place: which.
+      shapes: the run of the program, as shapes; replay may be longer there than it was.
+
+    Returns:
+      The run and its counters on the device, in buffers of their own: the next chunk may keep them.
+
+    Raises:
+      Fault: it holds something else than this program does.
+    """
+    path = (directory / FOLDER / place.name).absolute()
+    counters = Counters(*(jax.ShapeDtypeStruct((), jnp.int32),) * 2)
+    like = _rest(shapes, counters)
+    try:
+        agent = load_agents(path / "agents", shapes.agent)
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+            numbers = checkpointer.restore(path / "rest")
+        leaves = [_fit(numbers.pop(f"{i:04}", None), leaf) for i, leaf in enumerate(like)]
+        if numbers:
+            raise ValueError(f"{len(numbers)} arrays too many")
+    except (ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise Fault(f"checkpoint {str(path)!r}: is of another program than this one ({reason})") from error
+    tree = jax.tree.structure((shapes.replace(agent=None), counters))
+    rest, counters = jax.tree.unflatten(tree, leaves)
+    return rest.replace(agent=jax.tree.map(_to_device, agent)), counters
+
+
+def _rest(run: Run, counters: Counters) -> list[Any]:
+    return jax.tree.leaves((run.replace(agent=None), counters))
+
+
+def _fit(found: np.ndarray | None, like: Any) -> jax.Array:
+    """An array of a checkpoint as the program wants it: keys are wrapped, replay is filled up with zeros."""
+    if _is_key(like):
+        assert found is not None
+        return jax.random.wrap_key_data(_to_device(found))
+    if found is None and like.size:
+        raise ValueError("an array is missing")
+    data = np.zeros(like.shape, like.dtype) if found is None else np.asarray(found)
+    if like.ndim == 3 and data.ndim == 3 and data.shape[1] < like.shape[1]:
+        data = np.pad(data, ((0, 0), (0, like.shape[1] - data.shape[1]), (0, 0)))
+    if data.dtype != like.dtype or data.size != like.size:
+        raise ValueError(f"an array is {data.dtype} {data.shape}, not {like.dtype} {like.shape}")
+    return _to_device(data.reshape(like.shape))
+
+
+def _to_device(leaf: Any) -> jax.Array:
+    return jnp.array(leaf, copy=True)
+
+
+def names(directory: Path) -> list[str]:
+    """The checkpoints of a run directory, oldest first; none of them is looked into."""
+    folder = directory / FOLDER
+    inside = folder.iterdir() if folder.is_dir() else ()
+    found = [path.name for path in inside if NAME.fullmatch(path.name) and not path.is_symlink()]
+    return sorted(found, key=lambda name: tuple(map(int, name.split("_")[1:])))
+
+
+def newest(directory: Path) -> tuple[Place | None, list[str]]:
+    """The newest checkpoint that is whole.
+
+    Returns:
+      Where it stands, None where there is no checkpoint at all; and what a user must know of it and of newer ones that
+      are not whole, a line each.
+
+    Raises:
+      Fault: there are checkpoints, and none is whole.
+    """
+    damaged = []
+    for name in reversed(names(directory)):
+        try:
+            place, schema = _checked(directory, name)
+        except SPOILT as error:
+            damaged.append(f"{name}: {' '.join(str(error).split())[:200]}")
+            continue
+        notes = [f"damaged: {line}" for line in damaged]
+        if schema != SCHEMA:
+            notes.append(f"{name}: its schema is {schema}, ours is {SCHEMA}: what it holds may mean something else")
+        return place, notes
+    if damaged:
+        raise Fault(
+            f"run directory {str(directory)!r}: no checkpoint is whole ({'; '.join(damaged)}); nothing was changed"
+        )
+    return None, []
+
+
+def peek(directory: Path) -> Place | None:
+    """Where the newest checkpoint says that it stands; its files are not checked."""
+    for name in reversed(names(directory)):
+        with contextlib.suppress(*SPOILT):
+            return _place(directory / FOLDER / name)[0]
+    return None
+
+
+def agents_in_flight(directory: Path, program: int) -> Path | None:
+    """The agents of a program that was killed, as its newest checkpoint has them."""
+    place = peek(directory)
+    return directory / FOLDER / place.name / "agents" if place is not None and place.program == program else None
+
+
+def go_back(directory: Path, place: Place | None) -> None:
+    """Remove what came after a checkpoint: damaged ones, the agents of its program, and what was never finished."""
+    folder = directory / FOLDER
+    later = [name for name in names(directory) if place is None or name > place.name]
+    stale = [] if place is None else [f"program_{place.program}"]
+    parts = [path.name for path in folder.iterdir() if PART in path.name] if folder.is_dir() else []
+    for name in {*later, *stale, *parts}:
+        if (folder / name).is_dir() and not (folder / name).is_symlink():
+            shutil.rmtree(folder / name)
+
+
+def _place(path: Path) -> tuple[Place, dict[str, Any]]:
+    """What a checkpoint's manifest says."""
+    if (path / "manifest.json").is_symlink():
+        raise ValueError("manifest.json is a link")
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+        kinds = {field.name: field.type for field in dataclasses.fields(Place)}
+        place = Place(**{name: kind(manifest[name]) for name, kind in kinds.items()})
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"manifest.json cannot be read ({error})") from error
+    if place.name != path.name:
+        raise ValueError(f"manifest.json is that of {place.name[:40]!r}")
+    return place, manifest
+
+
+def _checked(directory: Path, name: str) -> tuple[Place, Any]:
+    """Where a checkpoint stands, if all of it and its part of metrics.jsonl is there as it was written; its schema."""
+    path = directory / FOLDER / name
+    place, manifest = _place(path)
+    found = _files(path)
+    # Only files that lie in the checkpoint are opened, whatever names the manifest has.
+    for file in sorted({*manifest["files"], *found} - {"manifest.json"}):
+        if file not in found:
+            raise ValueError(f"{file} is missing")
+        if file not in manifest["files"]:
+            raise ValueError(f"{file} is not in its manifest")
+        size, checksum = manifest["files"][file]
+        if found[file].stat().st_size != size:
+            raise ValueError(f"{file} has {found[file].stat().st_size} bytes of {size}")
+        if _checksum(found[file]) != checksum:
+            raise ValueError(f"{file} has other bytes than were written")
+    if prefix_checksum(directory / "metrics.jsonl", place.metrics_bytes) != place.metrics_sha256:
+        raise ValueError("metrics.jsonl has other lines than it had then")
+    return place, manifest.get("schema")
+
+
+def prefix_checksum(path: Path, size: int) -> str:
+    """The checksum of a file's first `size` bytes; it may be shorter, or missing."""
+    digest = hashlib.sha256()
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        while size > 0 and (block := file.read(min(size, 2**20))):
+            digest.update(block)
+            size -= len(block)
+    return digest.hexdigest() if size <= 0 else ""
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """The files below a folder by relative name; links are not followed, and are no files."""
+    inside = (Path(root) / name for root, _, files in os.walk(path) for name in files)
+    return {file.relative_to(path).as_posix(): file for file in inside if not file.is_symlink()}
+
+
+def _checksum(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _part(path: Path) -> Iterator[Path]:
+    """A folder to fill that gets its real name, and is on the disk, only when the block ends well."""
+    path = path.absolute()
+    part = path.with_name(path.name + PART)
+    if part.exists():
+        shutil.rmtree(part)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield part
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)  # a full disk needs the room
+        raise
+    for file in _files(part).values():
+        _sync(file)
+    if path.exists():
+        shutil.rmtree(path)
+    part.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk: a machine may lose its power, too."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Saver:
+    """Saves beside training, and not more often than it should."""
+
+    def __init__(self, directory: Path, every: int | None, keep: int):
+        """Nothing is saved yet.
+
+        Args:
+          directory: the run directory.
+          every: chunks from one checkpoint to the next; None: as often as costs less than `SHARE` of the time.
+          keep: how many checkpoints stay.
+        """
+        self._directory, self._every, self._keep = directory, every, keep
+        self._worker = ThreadPoolExecutor(1)
+        self._pending: Future[None] | None = None
+        self._saved: Place | None = None
+        self._chunks = 0  # since the last checkpoint
+        self._size = self._last_size = 1
+        self._trained = self._spent = self._last = 0.0  # seconds
+        self._longest_chunk = self._longest_save = 0.0
+
+    @property
+    def bound(self) -> float | None:
+        """Seconds within which a chunk in flight and its checkpoint should end; None: not one has been seen."""
+        seen = self._longest_chunk + 2 * self._longest_save  # one may be on its way
+        return 2 * seen + 1 if self._longest_chunk else None
+
+    @property
+    def share(self) -> float:
+        """The seconds of all checkpoints as a share of those of all chunks, so far."""
+        return self._spent / self._trained if self._trained else 0.0
+
+    def after(self, place: Place, run: Run, counters: Counters, size: int, seconds: float) -> None:
+        """After a chunk, before the next one is dispatched: save if it is time to.
+
+        Args:
+          place: where training stands.
+          run: everything on the device.
+          counters: likewise.
+          size: about its bytes.
+          seconds: what the chunk took.
+
+        Raises:
+          Unsaved: the checkpoint before this one could not be written.
+        """
+        if self._pending is not None and self._pending.done():
+            self.wait()
+        self._chunks, self._size = self._chunks + 1, max(size, 1)
+        self._trained += seconds
+        self._longest_chunk = max(self._longest_chunk, seconds)
+        if self._due():
+            self.save(place, run, counters)
+
+    def save(self, place: Place, run: Run, counters: Counters) -> None:
+        """Save this state, unless it is saved already; returns when its copy is made. Raises as `after`."""
+        if self._saved is not None and self._saved.name == place.name:
+            return
+        self.wait()
+        began = time.perf_counter()
+        state = to_host(run, counters)
+        self._saved, self._chunks, self._last_size = place, 0, self._size
+        self._pending = self._worker.submit(self._write, place, state, began)
+
+    def wait(self) -> None:
+        """Until what was begun is on the disk; raises as `after`."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
+
+    def close(self) -> None:
+        """Let go of the thread when it is done."""
+        self._worker.shutdown(wait=True)
+
+    def _write(self, place: Place, state: State, began: float) -> None:
+        try:
+            save(self._directory, place, state, self._keep)
+        except (OSError, ValueError, RuntimeError) as error:  # the last two are TensorStore's for a full disk
+            reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:160]
+            raise Unsaved(f"checkpoint {place.name} cannot be written ({reason})") from error
+        # On a CPU a checkpoint takes its time from training even where training does not wait for it: all of it counts.
+        self._last = time.perf_counter() - began
+        self._longest_save, self._spent = max(self._longest_save, self._last), self._spent + self._last
+
+    def _due(self) -> bool:
+        if self._saved is None:
+            return True  # the first follows the first chunk
+        if self._every is not None:
+            return self._chunks >= self._every
+        if self._pending is not None:
+            return False
+        expected = self._last * max(1.0, self._size / self._last_size)  # replay fills
+        return self._spent + expected <= SHARE * self._trained

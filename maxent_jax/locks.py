@@ -1,0 +1,107 @@
+"""One writer a run directory: a lock that names its holder, and that a killed holder does not keep."""
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from maxent_jax.faults import Fault
+
+NAME = "lock"
+PATIENCE = 0.5
+"""Seconds: somebody may just be looking whether the lock is held."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
+"""What disks answer that know no locks."""
+
+
+@contextmanager
+def hold(directory: Path) -> Iterator[str]:
+    """Be the one process that writes a run directory.
+
+    The system's own lock on the file decides; it ends with the process that holds it, however that ends. So a file
+    that is left behind is stale. What the file says is for people, and for disks that know no locks.
+
+    Args:
+      directory: an existing folder.
+
+    Yields:
+      Whose stale lock was taken over, in words; "" where there was none.
+
+    Raises:
+      Fault: another process holds it.
+    """
+    file = _open(directory)
+    try:
+        before = _words(_content(file))
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+        yield before
+    finally:
+        with suppress(OSError):  # the folder may have vanished
+            (directory / NAME).unlink()  # while it is held: the next one sees that its file is no more, and opens anew
+        os.close(file)
+
+
+def holder(directory: Path) -> str:
+    """Who writes a run directory now, in words; "" where nobody does."""
+    try:
+        file = os.open(directory / NAME, os.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        return _words(_content(file)) if _held(file) else ""
+    finally:
+        os.close(file)
+
+
+def _open(directory: Path) -> int:
+    path, deadline = directory / NAME, time.monotonic() + PATIENCE
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        if _held(file):
+            if time.monotonic() < deadline:
+                os.close(file)
+                time.sleep(PATIENCE / 10)
+                continue
+            whose = _words(_content(file)) or "another process"
+            os.close(file)
+            raise Fault(f"run directory {str(directory)!r}: {whose} writes it; wait for its end, or end it")
+        with suppress(OSError):
+            if os.stat(path).st_ino == os.fstat(file).st_ino:
+                return file
+        os.close(file)  # its holder removed it between our two steps
+
+
+def _held(file: int) -> bool:
+    """Whether another process holds the lock; where not, and where the disk can, we hold it from now on."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        content = _content(file)
+        return content.get("host") == socket.gethostname() and psutil.pid_exists(int(content.get("pid", -1)))
+    return False
+
+
+def _content(file: int) -> dict[str, Any]:
+    """What a lock's file says; nothing where it says nothing that we understand."""
+    try:
+        content = json.loads(os.pread(file, 1000, 0))
+        return {"pid": int(content["pid"]), "host": str(content["host"])}
+    except (ValueError, TypeError, KeyError):
+        return {}
+
+
+def _words(content: dict[str, Any]) -> str:
+    return f"process {content['pid']} on {content['host']}" if content else ""

@@ -1,0 +1,160 @@
+"""Going on with a run directory: whether what is asked for is what it was started with, and from where it goes on."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from envs import fields
+from envs.fields import InvalidSetting
+from maxent_jax import checkpoints, locks, runs
+from maxent_jax.sweep import Program, Sweep
+
+SAME = ("agent", "env", "agent_fields", "env_fields", "grid", "seeds", "envs", "evaluations")
+"""What a run keeps to its end. `steps` may grow."""
+LEFT_OVER = {locks.NAME, "config.part", "figures"}
+"""All that is in a directory whose training was killed before config.json."""
+
+
+def started_with(directory: Path) -> dict[str, Any] | None:
+    """What a directory was started with: its config.json; None where there is none yet.
+
+    Raises:
+      InvalidSetting: the directory is no run's, or its config.json cannot be read.
+    """
+    where = f"run directory {str(directory)!r}"
+    try:
+        config = json.loads((directory / "config.json").read_text())
+        if config["schema"] != runs.SCHEMA:
+            raise InvalidSetting(f"{where}: schema = {config['schema']}; must be {runs.SCHEMA}")
+        kinds = {"agent": str, "env": str, "agent_fields": dict, "env_fields": dict, "grid": dict, "seeds": list}
+        for name, kind in (kinds | dict.fromkeys(("steps", "envs", "evaluations"), int)).items():
+            if not isinstance(config[name], kind):
+                raise TypeError(f"{name} = {fields.show(config[name])}")
+        return config
+    except FileNotFoundError:
+        return None
+    except InvalidSetting:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidSetting(f"{where}: config.json cannot be read ({reason}); must hold a run") from error
+
+
+def nothing_yet(directory: Path) -> bool:
+    """Whether all that a directory holds is what a training leaves that was killed before it wrote config.json."""
+    try:
+        return directory.is_dir() and {path.name for path in directory.iterdir()} <= LEFT_OVER
+    except OSError:
+        return False
+
+
+def check_same(directory: Path, started: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Refuse to go on with other settings.
+
+    Args:
+      directory: the run directory.
+      started: its config.json.
+      asked: the same names; only those of `SAME` are compared.
+
+    Raises:
+      InvalidSetting: one differs; the message names it.
+    """
+    asked = json.loads(json.dumps({name: asked[name] for name in SAME}))  # tuples as lists, as a file has them
+    for (name, was), (_, now) in zip(_flat(started, asked), _flat(asked, started), strict=True):
+        if was != now:
+            raise InvalidSetting(
+                f"{name} = {fields.show(now)}: must be {fields.show(was)}, which {str(directory)!r} was started with"
+            )
+
+
+def _flat(values: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Settings as a user names them; a name that only the other has is None here."""
+    for name in SAME:
+        prefix = {"agent_fields": "agent.", "env_fields": "env.", "grid": "grid "}.get(name)
+        if prefix is None:
+            yield name, values[name]
+            continue
+        for field in sorted({*values[name], *other[name]}):
+            yield prefix + field, values[name].get(field)
+
+
+def first_steps(started: Mapping[str, Any]) -> int:
+    """The steps that a run was begun with, whose chunks it keeps however far it is prolonged."""
+    return started.get("prolonged_from", started["steps"])
+
+
+def prolong(directory: Path, sweep: Sweep, started: Mapping[str, Any], steps: int) -> tuple[Sweep, dict[str, Any]]:
+    """More steps, in chunks of the size that the run has.
+
+    Args:
+      directory: the run directory.
+      sweep: the programs of `first_steps`.
+      started: config.json.
+      steps: how many a run is asked for now.
+
+    Returns:
+      The programs as they are now, and config.json as it is now.
+
+    Raises:
+      InvalidSetting: fewer steps than it has, or programs that ended, of which only the agents are kept.
+    """
+    before, first = started["steps"], first_steps(started)
+    was, now, asked = (
+        Sweep(sweep.configurations, tuple(_longer(program, count) for program in sweep.programs))
+        for count in (before, max(before, steps), steps)
+    )
+    if steps != first and _chunks(asked) < _chunks(was):
+        raise InvalidSetting(f"steps = {steps}: must be >= {before}, which {str(directory)!r} was started with")
+    if _chunks(now) == _chunks(was):
+        return was, dict(started)
+    place = checkpoints.peek(directory)
+    if place is not None and place.program > 0:
+        raise InvalidSetting(
+            f"steps = {steps}: must be {before}, for {str(directory)!r} has programs that ended; of them only agents are kept"
+        )
+    return now, dict(started) | {"steps": steps, "prolonged_from": first}
+
+
+def _longer(program: Program, steps: int) -> Program:
+    """A program with another number of chunks; replay grows as far as the agent's buffer may."""
+    plan = program.schedule
+    chunks = math.ceil(math.ceil(steps / (plan.envs * plan.steps)) / plan.iterations)
+    plan = dataclasses.replace(plan, chunks=chunks)
+    if plan.capacity:
+        most = getattr(program.agent, "buffer_size", plan.total_steps) // plan.envs * plan.envs
+        plan = dataclasses.replace(plan, capacity=min(most, plan.total_steps))
+    return dataclasses.replace(program, schedule=plan)
+
+
+def _chunks(sweep: Sweep) -> list[int]:
+    return [program.schedule.chunks for program in sweep.programs]
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether summary.json says that training came to its end."""
+    try:
+        return json.loads((directory / "summary.json").read_text())["complete"] is True
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
+        return False
+
+
+def reopen(directory: Path) -> None:
+    """What summary.json says is not the end any more."""
+    if is_finished(directory):
+        summary = json.loads((directory / "summary.json").read_text())
+        runs.write_json(directory / "summary.json", summary | {"complete": False})
+
+
+def differences(started: Mapping[str, Any], versions: Mapping[str, str], device: str) -> list[str]:
+    """What is not as it was when a run was started, and may change its numbers, a line each."""
+    then = started.get("versions", {})
+    then = then if isinstance(then, Mapping) else {}
+    changed = [f"{name} {now} ({then.get(name)})" for name, now in versions.items() if then.get(name) != now]
+    if started.get("device") != device:
+        changed.append(f"device {device} ({started.get('device')})")
+    if not changed:
+        return []
+    return [f"not as it was started: {', '.join(changed)}; numbers may differ from those of a run without a break"]

@@ -1,0 +1,143 @@
+"""How a run directory fares, seen from outside: what another process writes is read, never locked, never changed."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envs.fields import InvalidSetting
+from maxent_jax import checkpoints, locks, resuming
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known from the files of a run directory.
+
+    Attributes:
+      state: `finished`, `training`, or `stopped`.
+      who: the process that trains, in words; "" where none does.
+      share: of all steps of all runs, in [0, 1].
+      steps: of all runs, prefill included.
+      steps_per_second: of all runs of the program in flight, in its last chunk; None: nothing ran yet.
+      seconds_left: until the end at that speed; None where that is not known.
+      runs: how many there are.
+      failed: what is known of each run that failed, by its number.
+      checkpoint: where the newest one stands, None where there is none.
+      checkpoint_age: seconds since it was written.
+    """
+
+    state: str
+    who: str
+    share: float
+    steps: int
+    steps_per_second: float | None
+    seconds_left: float | None
+    runs: int
+    failed: Mapping[int, str]
+    checkpoint: checkpoints.Place | None
+    checkpoint_age: float | None
+
+
+def read(directory: Path, now: float | None = None) -> Status:
+    """The status of a run directory.
+
+    Args:
+      directory: the run directory.
+      now: seconds since the epoch; None: the clock.
+
+    Returns:
+      It.
+
+    Raises:
+      InvalidSetting: the directory has no config.json that can be read.
+    """
+    config = resuming.started_with(directory)
+    if config is None:
+        raise InvalidSetting(f"run directory {str(directory)!r}: has no config.json; must hold a run")
+    now = time.time() if now is None else now
+    first, last, failed = _ends(directory)
+    runs = len(config["runs"])
+    trained = sum(min(last[run]["env_steps"] - first[run]["env_steps"], config["steps"]) for run in last)
+    finished = resuming.is_finished(directory)
+    share = 1.0 if finished else trained / max(1, config["steps"] * runs)
+    newest = list(last.values())[-1:]
+    speed = None
+    if newest:
+        flying = {entry["run"] for entry in config["runs"] if entry["program"] == _program(config, newest[0]["run"])}
+        speed = sum(line.get("env_steps_per_second") or 0.0 for run, line in last.items() if run in flying)
+    who = locks.holder(directory)
+    left = None
+    if speed and who and not finished and trained:
+        since = now - (directory / "metrics.jsonl").stat().st_mtime
+        left = max(0.0, (config["steps"] * runs - trained) / speed - since)
+    place = checkpoints.peek(directory)
+    return Status(
+        state="finished" if finished else "training" if who else "stopped",
+        who=who,
+        share=share,
+        steps=sum(line["env_steps"] for line in last.values()),
+        steps_per_second=speed,
+        seconds_left=left,
+        runs=runs,
+        failed=failed,
+        checkpoint=place,
+        checkpoint_age=None if place is None else now - _written(directory, place),
+    )
+
+
+def _program(config: Mapping[str, Any], run: int) -> Any:
+    return next((entry["program"] for entry in config["runs"] if entry["run"] == run), None)
+
+
+def _ends(directory: Path) -> tuple[dict[int, Any], dict[int, Any], dict[int, str]]:
+    """The first and the last line of every run, the run with the newest line last; and which runs failed, and why."""
+    first: dict[int, Any] = {}
+    last: dict[int, Any] = {}
+    failed: dict[int, str] = {}
+    try:
+        text = (directory / "metrics.jsonl").read_text()
+    except FileNotFoundError:
+        text = ""
+    for raw in text.splitlines():
+        try:
+            line = json.loads(raw)
+            run = int(line["run"])
+            if not isinstance(line["env_steps"], int):
+                continue
+        except (ValueError, KeyError, TypeError):  # a line that is being written right now
+            continue
+        first.setdefault(run, line)
+        last.pop(run, None)
+        last[run] = line
+        if line.get("failed"):
+            failed[run] = line["failed"] if isinstance(line["failed"], str) else json.dumps(line["failed"])
+    return first, last, failed
+
+
+def _written(directory: Path, place: checkpoints.Place) -> float:
+    try:
+        return (directory / checkpoints.FOLDER / place.name / "manifest.json").stat().st_mtime
+    except OSError:  # removed just now, for a newer one
+        return time.time()
+
+
+def lines(directory: Path, status: Status) -> list[str]:
+    """A status for people."""
+    told = {
+        "finished": "finished",
+        "training": f"training, {status.who}",
+        "stopped": f"stopped; `maxent-jax resume {directory}` goes on",
+    }[status.state]
+    shown = [f"{directory}: {told}", f"  progress    {status.share:.1%}, {status.steps:,} steps of {status.runs} runs"]
+    if status.steps_per_second is not None:
+        shown.append(f"  speed       {status.steps_per_second:,.0f} steps/s, all runs in flight together")
+    if status.seconds_left is not None:
+        end = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + status.seconds_left))
+        shown.append(f"  end         in about {status.seconds_left:,.0f} s, {end}")
+    which = f": {', '.join(f'run {run} ({why})' for run, why in sorted(status.failed.items())[:5])}"
+    shown.append(f"  failed      {len(status.failed)} of {status.runs}{which if status.failed else ''}")
+    place, age = status.checkpoint, status.checkpoint_age
+    when = "none yet" if place is None else f"program {place.program}, chunk {place.chunk}, {age:,.0f} s ago"
+    return [*shown, f"  checkpoint  {when}"]

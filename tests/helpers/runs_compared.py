@@ -1,0 +1,25 @@
+"""Whether two run directories hold the same numbers."""
+
+import json
+
+import jax
+import numpy as np
+
+from maxent_jax import runs
+
+
+def lines(path):
+    """The lines of metrics.jsonl without clocks."""
+    read = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in runs.CLOCKS} for line in read]
+
+
+def assert_equal_runs(one, other, agent=None, env=None):
+    """Two results, or their directories: the same lines, and parameters to the bit."""
+    assert lines(one.path) == lines(other.path)
+    one, other = (runs.load(result.path, agent, env) for result in (one, other))
+    for run in range(len(other.runs)):
+        jax.tree.map(np.testing.assert_array_equal, one.agent_state(run), other.agent_state(run))
+    for result in (one, other):
+        assert json.loads((result.path / "summary.json").read_text()) == result.summary | {"complete": True}
+    assert not [path for path in one.path.rglob("*") if ".part" in path.name or "tmp" in path.name]
