@@ -26,7 +26,7 @@ from maxent_jax.faults import Fault
 from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.progress import Reporter
 from maxent_jax.runs import Result
-from maxent_jax.sweep import Program, Sweep
+from maxent_jax.sweep import Program, Shard, Sweep
 
 Values = Mapping[str, Any]
 STEPS = Setting("steps", int, True, None, "environment steps a run, after the prefill; none: the preset's", True, low=1)
@@ -93,6 +93,7 @@ def train(
     resume: bool = False,
     checkpoint_every: int | None = None,
     keep: int = KEEP.default,
+    shard: str | None = None,
     console: Console | None = None,
 ) -> Result:
     """Train an agent on a task with many seeds at once.
@@ -112,6 +113,7 @@ def train(
       resume: go on with the run directory `out` where there is one, see `resume`; more `steps` prolong it.
       checkpoint_every: chunks from one checkpoint to the next; None: so that they cost less than 3 % of the time.
       keep: how many checkpoints stay.
+      shard: `I/N` trains every N-th run only, in a run directory of its own in the folder `out`; see `merge`.
       console: where progress goes; None: silent.
 
     Returns:
@@ -137,6 +139,7 @@ def train(
         resume=resume,
         checkpoint_every=checkpoint_every,
         keep=keep,
+        shard=shard,
     )
     return execute(job, console)
 
@@ -174,13 +177,17 @@ def resume(
             f"run directory {str(path)!r}: has no config.json, which says what to train; "
             "must be begun by `train` or `sweep`, with --resume where it was killed before it wrote one"
         )
+    shard = started.get("shard")
+    if shard is not None and Path(path).absolute().name != Shard.parse(shard).folder:
+        raise InvalidSetting(f"run directory {str(path)!r}: must be called {Shard.parse(shard).folder!r}")
     return train(
         agent or started["agent"],
         env if env is not None else started["env"],
         **{name: started[name] for name in ("seeds", "envs", "evaluations", "agent_fields", "env_fields", "grid")},
         steps=started["steps"] if steps is None else steps,
         preset=started.get("preset") or "paper",
-        out=path,
+        out=path if shard is None else Path(path).absolute().parent,
+        shard=shard,
         resume=True,
         checkpoint_every=started.get("checkpoint_every") if checkpoint_every is None else checkpoint_every,
         keep=started.get("keep", KEEP.default) if keep is None else keep,
@@ -227,6 +234,7 @@ def prepare(
     resume: bool = False,
     checkpoint_every: int | None = None,
     keep: int = KEEP.default,
+    shard: str | None = None,
 ) -> Job:
     """Check everything that `train` was asked for; the arguments and errors are the same. Writes nothing.
 
@@ -268,17 +276,22 @@ def prepare(
         "steps": count,
         "envs": parallel,
         "evaluations": chunks,
+        "shard": shard,
     }
-    if resume and out is None:
-        raise InvalidSetting("resume = true: needs out, the run directory to go on with")
+    part = Shard.parse(shard)
+    for option, given_at_all in (("resume = true", resume), (f"shard = {fields.show(shard)}", shard is not None)):
+        if given_at_all and out is None:
+            raise InvalidSetting(f"{option}: needs out, the run directory")
+    if shard is not None and out is not None:
+        out = Path(out) / part.folder
     started = resuming.started_with(Path(out)) if resume and out is not None else None
     if started is not None and out is not None:
         resuming.check_same(Path(out), started, asked)
         first = resuming.first_steps(started)
-        expanded = sweeps.expand(base, task, named, checked_grid, first, parallel, chunks)
+        expanded = sweeps.expand(base, task, named, checked_grid, first, parallel, chunks, part)
         expanded, started = resuming.prolong(Path(out), expanded, started, count)
     else:
-        expanded = sweeps.expand(base, task, named, checked_grid, count, parallel, chunks)
+        expanded = sweeps.expand(base, task, named, checked_grid, count, parallel, chunks, part)
     total = max(program.schedule.total_steps for program in expanded.programs)
     if total >= 2**31:
         raise InvalidSetting(f"steps = {count}: with prefill and whole chunks {total}; must stay below 2147483648")

@@ -47,6 +47,7 @@ TRAINING = (
     RESUME,
     api.CHECKPOINT_EVERY,
     api.KEEP,
+    option("shard", str, "I/N: train every N-th run only, in a folder of its own in --out; see merge"),
     NO_CACHE,
 )
 SECONDS_BETWEEN_LOOKS = 5.0
@@ -109,7 +110,7 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
         raise InvalidSetting("--grid is missing; must be FIELD=a,b,... at least once")
     options = given.options
     cache.use(not options["no_cache"])
-    more = ("evaluations", "out", "resume", "checkpoint_every", "keep")
+    more = ("evaluations", "out", "resume", "checkpoint_every", "keep", "shard")
     api.train(agent, env, **_asked(given), **{name: options[name] for name in more}, grid=grid, console=CONSOLE)
 
 

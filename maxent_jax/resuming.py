@@ -12,7 +12,7 @@ from envs.fields import InvalidSetting
 from maxent_jax import checkpoints, locks, runs
 from maxent_jax.sweep import Program, Sweep
 
-SAME = ("agent", "env", "agent_fields", "env_fields", "grid", "seeds", "envs", "evaluations")
+SAME = ("agent", "env", "agent_fields", "env_fields", "grid", "seeds", "envs", "evaluations", "shard")
 """What a run keeps to its end. `steps` may grow."""
 LEFT_OVER = {locks.NAME, "config.part", "figures"}
 """All that is in a directory whose training was killed before config.json."""
@@ -62,6 +62,7 @@ def check_same(directory: Path, started: Mapping[str, Any], asked: Mapping[str, 
     Raises:
       InvalidSetting: one differs; the message names it.
     """
+    started = {"shard": None} | dict(started)  # older directories have none
     asked = json.loads(json.dumps({name: asked[name] for name in SAME}))  # tuples as lists, as a file has them
     for (name, was), (_, now) in zip(_flat(started, asked), _flat(asked, started), strict=True):
         if was != now:

@@ -34,6 +34,43 @@ class RunInfo:
 
 
 @dataclasses.dataclass(frozen=True)
+class Shard:
+    """Every `of`-th run of a sweep, beginning with the `index`-th: what one of several hosts trains."""
+
+    index: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Shard":
+        """`I/N`, 1 to N; None is all.
+
+        Raises:
+          InvalidSetting: it is not.
+        """
+        index, slash, of = (text or "1/1").partition("/")
+        try:
+            found = cls(int(index), int(of))
+        except ValueError:
+            found = cls(0, 0)
+        if not slash or not 1 <= found.index <= found.of:
+            raise InvalidSetting(f"shard = {fields.show(text)}: must be I/N with I from 1 to N, like 1/4")
+        return found
+
+    def has(self, run: int) -> bool:
+        """Whether a run is one of it."""
+        return run % self.of == self.index - 1
+
+    @property
+    def folder(self) -> str:
+        """What its run directory is called, beside those of the others."""
+        return f"shard-{self.index}-of-{self.of}"
+
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        return f"{self.index}/{self.of}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Program:
     """Runs that one compiled program trains side by side.
 
@@ -102,6 +139,7 @@ def expand(
     steps: int,
     envs: int,
     evaluations: int,
+    shard: Shard = Shard(1, 1),
 ) -> Sweep:
     """Lay a grid out as programs.
 
@@ -113,9 +151,11 @@ def expand(
       steps: environment steps a run, after the prefill.
       envs: environments a run steps in parallel.
       evaluations: chunks a run.
+      shard: which of the runs are trained here.
 
     Returns:
-      One program for every combination of static values; runs are numbered by configuration, then seed.
+      One program for every combination of static values; runs are numbered by configuration, then seed. A shard's runs
+      have the numbers that they have in the whole.
 
     Raises:
       InvalidSetting: a value that the agent and the schedule cannot take together.
@@ -131,7 +171,10 @@ def expand(
 
     programs = []
     for indices in groups.values():
-        runs = tuple(RunInfo(i * len(seeds) + j, seed, i) for i in indices for j, seed in enumerate(seeds))
+        whole = (RunInfo(i * len(seeds) + j, seed, i) for i in indices for j, seed in enumerate(seeds))
+        runs = tuple(info for info in whole if shard.has(info.run))
+        if not runs:
+            continue
         padding = devices.padding(len(runs))
         rows = [configurations[info.configuration] for info in (*runs, *runs[-1:] * padding)]
         own = {name: [row[name] for row in rows] for name in names if not name.startswith("env.")}
@@ -142,6 +185,9 @@ def expand(
         varied.validate()
         plan = trainer.schedule(stacked, steps, envs, evaluations)
         programs.append(Program(stacked, varied, agent_axes, env_axes, runs, padding, plan))
+    if not programs:
+        total = len(configurations) * len(seeds)
+        raise InvalidSetting(f"shard = '{shard}': has no run; must be one of {total} shards or fewer")
     return Sweep(tuple(configurations), tuple(programs))
 
 
