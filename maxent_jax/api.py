@@ -290,7 +290,8 @@ def prepare(
 
     path = Path(out) if out is not None else runs.free_name(Path("runs"), f"{name}-{task_name}")
     if started is None and not (resume and resuming.nothing_yet(path)):
-        runs.check_out(path, _bytes_to_write(expanded, kept))
+        states = (kept + 1) * held if memory is None else 0  # one more while it is written; a plan may be for elsewhere
+        runs.check_out(path, _bytes_to_write(expanded) + states)
     given_env = {f"env.{key}": value for key, value in fields.checked(type(task), env_fields or {}, "env.").items()}
     config = {
         "schema": runs.SCHEMA,
@@ -543,12 +544,11 @@ def _grid(agent: Agent, env: Any, grid: Mapping[str, Sequence[Any]]) -> dict[str
     return checked
 
 
-def _bytes_to_write(expanded: Sweep, keep: int) -> int:
-    """About what a run directory will hold: agents, metrics, figures, checkpoints and one more while it is written."""
+def _bytes_to_write(expanded: Sweep) -> int:
+    """About what a run directory will hold beside checkpoints of training: agents, metrics, figures."""
     agents = 3 * sum(sweeps.agent_bytes(program) for program in expanded.programs)
     lines = sum(len(program.runs) * (program.schedule.chunks + 1) for program in expanded.programs)
-    states = (keep + 1) * max(map(sweeps.held_bytes, expanded.programs))
-    return agents + states + 1000 * lines + 2_000_000
+    return agents + 1000 * lines + 2_000_000
 
 
 def _differences(reference: Any, agent: Agent, steps: int, envs: int) -> str:

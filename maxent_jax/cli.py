@@ -109,8 +109,8 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
         raise InvalidSetting("--grid is missing; must be FIELD=a,b,... at least once")
     options = given.options
     cache.use(not options["no_cache"])
-    more = ("evaluations", "out", "resume", "checkpoint_every", "keep")
-    api.train(agent, env, **_asked(given), **{name: options[name] for name in more}, grid=grid, console=CONSOLE)
+    names = ("evaluations", "out", "resume", "checkpoint_every", "keep")
+    api.train(agent, env, **_asked(given), **{name: options[name] for name in names}, grid=grid, console=CONSOLE)
 
 
 def resume_command(words: list[str]) -> None:
