@@ -29,7 +29,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from maxent_jax.faults import Fault
-from maxent_jax.trainer import Counters, Run
+from maxent_jax.trainer import Counters, Run, no_steps
 
 SCHEMA = 1
 FOLDER = "checkpoints"
@@ -156,12 +156,13 @@ def load(directory: Path, place: Place, shapes: Run) -> tuple[Run, Counters]:
       Fault: it holds something else than this program does.
     """
     path = (directory / FOLDER / place.name).absolute()
-    counters = Counters(*(jax.ShapeDtypeStruct((), jnp.int32),) * 2)
+    counters = jax.eval_shape(no_steps)
     like = _rest(shapes, counters)
     try:
         agent = load_agents(path / "agents", shapes.agent)
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
             numbers = checkpointer.restore(path / "rest")
+        rows = _fill_up(numbers.pop("rows", None), shapes.rows)
         leaves = [_fit(numbers.pop(f"{i:04}", None), leaf) for i, leaf in enumerate(like)]
         if numbers:
             raise ValueError(f"{len(numbers)} arrays too many")
@@ -273,7 +274,7 @@ def _place(path: Path) -> tuple[Place, dict[str, Any]]:
         raise ValueError("manifest.json is a link")
     try:
         manifest = json.loads((path / "manifest.json").read_text())
-        kinds = {field.name: field.type for field in dataclasses.fields(Place)}
+        kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Place)}
         place = Place(**{name: kind(manifest[name]) for name, kind in kinds.items()})
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"manifest.json cannot be read ({error})") from error

@@ -530,7 +530,7 @@ def test_landscape_goes_to_the_run_directory(trained, monkeypatch):
 
 def test_landscape_of_a_run_that_never_began(trained, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(trained[0] / "runs" / "sac-toy-1", "run", ignore=shutil.ignore_patterns("program_1"))
+    shutil.copytree(trained[0] / "runs" / "sac-toy-1", "run", ignore=shutil.ignore_patterns("program_1", "state_*"))
     assert runs.load("run").agent_state(0) is not None
     refuse("landscape run --run 3", capsys, "run directory 'run': has no program_1; it must have been trained")
 
