@@ -52,6 +52,8 @@ BENCHMARKS = {
     "kernels": Benchmark("how many kernels a step and an update are"),
     "compile": Benchmark("how long compiling takes, and what the second start saves"),
     "overhead": Benchmark("what the trainer costs beside the update alone"),
+    "checkpoints": Benchmark("what a checkpoint of training costs"),
+    "kill": Benchmark("whether a killed run ends in the same numbers"),
     "replay": Benchmark("our replay beside flashbax"),
     "peers": Benchmark("our trainer beside rejax, SBX, Stable-Baselines3, Brax and plain torch"),
     "agreement": Benchmark("whether SAC and PPO do what Stable-Baselines3's do"),

@@ -303,7 +303,8 @@ def prepare(
 
     path = Path(out) if out is not None else runs.free_name(Path("runs"), f"{name}-{task_name}")
     if started is None and not (resume and resuming.nothing_yet(path)):
-        runs.check_out(path, _bytes_to_write(expanded, kept))
+        states = (kept + 1) * held if memory is None else 0  # one more while it is written; a plan may be for elsewhere
+        runs.check_out(path, _bytes_to_write(expanded) + states)
     given_env = {f"env.{key}": value for key, value in fields.checked(type(task), env_fields or {}, "env.").items()}
     config = {
         "schema": runs.SCHEMA,
@@ -389,15 +390,23 @@ def _execute(job: Job, console: Console | None, stale: str) -> Result:
     finally:
         reporter.close()
         saver.close()
-    result = runs.load(job.out, job.agent, job.env)
-    runs.write_json(job.out / "summary.json", result.summary | {"complete": finished})
-    if watch.signal != signal.SIGTERM:  # who sends it does not wait for figures
-        plots.curves([result], job.out / "figures" / "curves.png")
-        plots.landscape(result, job.out / "figures" / "landscape.png")
+    # who sends SIGTERM does not wait for figures
+    result = conclude(job.out, job.agent, job.env, finished=finished, figures=watch.signal != signal.SIGTERM)
     told = "done" if finished else "interrupted; what ran is written"
     reporter.say(f"{job.out}: {told}, {time.perf_counter() - began:.1f} s")
     if watch.signal is not None:
         raise interrupts.Interrupted(result, 128 + watch.signal)
+    return result
+
+
+def conclude(out: Path, agent: Agent, env: Any, *, finished: bool, figures: bool = True) -> Result:
+    """What follows training: the summary, and the figures."""
+    result = runs.load(out, agent, env)
+    runs.write_json(out / "summary.json", result.summary | {"complete": finished})
+    if figures:
+        (out / "figures").mkdir(exist_ok=True)
+        plots.curves([result], out / "figures" / "curves.png")
+        plots.landscape(result, out / "figures" / "landscape.png")
     return result
 
 
@@ -556,12 +565,11 @@ def _grid(agent: Agent, env: Any, grid: Mapping[str, Sequence[Any]]) -> dict[str
     return checked
 
 
-def _bytes_to_write(expanded: Sweep, keep: int) -> int:
-    """About what a run directory will hold: agents, metrics, figures, checkpoints and one more while it is written."""
+def _bytes_to_write(expanded: Sweep) -> int:
+    """About what a run directory will hold beside checkpoints of training: agents, metrics, figures."""
     agents = 3 * sum(sweeps.agent_bytes(program) for program in expanded.programs)
     lines = sum(len(program.runs) * (program.schedule.chunks + 1) for program in expanded.programs)
-    states = (keep + 1) * max(map(sweeps.held_bytes, expanded.programs))
-    return agents + states + 1000 * lines + 2_000_000
+    return agents + 1000 * lines + 2_000_000
 
 
 def _differences(reference: Any, agent: Agent, steps: int, envs: int) -> str:

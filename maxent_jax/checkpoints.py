@@ -29,7 +29,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from maxent_jax.faults import Fault
-from maxent_jax.trainer import Counters, Run
+from maxent_jax.trainer import Counters, Run, no_steps
 
 SCHEMA = 1
 FOLDER = "checkpoints"
@@ -119,8 +119,16 @@ def save(directory: Path, place: Place, state: State, keep: int) -> Path:
     path = directory / FOLDER / place.name
     with _part(path) as part:
         save_agents(part / "agents", state.run.agent)
-        numbers = {f"{i:04}": np.atleast_1d(x) for i, x in enumerate(_rest(state.run, state.counters)) if np.size(x)}
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_compression=False)) as checkpointer:
+        numbers = {f"{i:04}": np.atleast_1d(x) for i, x in enumerate(_rest(state.run, state.counters))}
+        numbers |= {} if state.run.rows is None else {"rows": state.run.rows}
+        numbers = {name: x for name, x in numbers.items() if x.size}  # Orbax refuses empty arrays
+        kinds = ocp.type_handlers
+        once = kinds.create_type_handler_registry(
+            (np.ndarray, kinds.NumpyHandler(deepcopy_host_arrays=False)), (jax.Array, kinds.ArrayHandler())
+        )
+        # Replay is as good as random: compressing it takes time only. And Orbax would copy it once more.
+        handler = ocp.PyTreeCheckpointHandler(use_compression=False, type_handler_registry=once)
+        with ocp.Checkpointer(handler) as checkpointer:
             checkpointer.save(part / "rest", args=ocp.args.PyTreeSave(numbers))
         files = {name: [file.stat().st_size, _checksum(file)] for name, file in _files(part).items()}
         manifest = {"schema": SCHEMA, **dataclasses.asdict(place), "files": files}
@@ -148,37 +156,47 @@ def load(directory: Path, place: Place, shapes: Run) -> tuple[Run, Counters]:
       Fault: it holds something else than this program does.
     """
     path = (directory / FOLDER / place.name).absolute()
-    counters = Counters(*(jax.ShapeDtypeStruct((), jnp.int32),) * 2)
+    counters = jax.eval_shape(no_steps)
     like = _rest(shapes, counters)
     try:
         agent = load_agents(path / "agents", shapes.agent)
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
             numbers = checkpointer.restore(path / "rest")
+        rows = _fill_up(numbers.pop("rows", None), shapes.rows)
         leaves = [_fit(numbers.pop(f"{i:04}", None), leaf) for i, leaf in enumerate(like)]
         if numbers:
             raise ValueError(f"{len(numbers)} arrays too many")
     except (ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise Fault(f"checkpoint {str(path)!r}: is of another program than this one ({reason})") from error
-    tree = jax.tree.structure((shapes.replace(agent=None), counters))
+    tree = jax.tree.structure((shapes.replace(agent=None, rows=None), counters))
     rest, counters = jax.tree.unflatten(tree, leaves)
-    return rest.replace(agent=jax.tree.map(_to_device, agent)), counters
+    return rest.replace(agent=jax.tree.map(_to_device, agent), rows=rows), counters
 
 
 def _rest(run: Run, counters: Counters) -> list[Any]:
-    return jax.tree.leaves((run.replace(agent=None), counters))
+    """All arrays but the agents' and the replay."""
+    return jax.tree.leaves((run.replace(agent=None, rows=None), counters))
+
+
+def _fill_up(found: np.ndarray | None, like: Any) -> jax.Array | None:
+    """Replay as the program wants it: what was not filled yet, and what a longer run has more, is zeros."""
+    if like is None:
+        return None
+    found = np.zeros((like.shape[0], 0, like.shape[2]), like.dtype) if found is None else np.asarray(found)
+    missing = like.shape[1] - found.shape[1]
+    if missing < 0:
+        raise ValueError(f"replay holds {found.shape[1]} transitions, not {like.shape[1]}")
+    return _fit(np.pad(found, ((0, 0), (0, missing), (0, 0))) if missing else found, like)
 
 
 def _fit(found: np.ndarray | None, like: Any) -> jax.Array:
-    """An array of a checkpoint as the program wants it: keys are wrapped, replay is filled up with zeros."""
-    if _is_key(like):
-        assert found is not None
+    """An array of a checkpoint as the program wants it: keys are wrapped."""
+    if _is_key(like) and found is not None:
         return jax.random.wrap_key_data(_to_device(found))
     if found is None and like.size:
         raise ValueError("an array is missing")
     data = np.zeros(like.shape, like.dtype) if found is None else np.asarray(found)
-    if like.ndim == 3 and data.ndim == 3 and data.shape[1] < like.shape[1]:
-        data = np.pad(data, ((0, 0), (0, like.shape[1] - data.shape[1]), (0, 0)))
     if data.dtype != like.dtype or data.size != like.size:
         raise ValueError(f"an array is {data.dtype} {data.shape}, not {like.dtype} {like.shape}")
     return _to_device(data.reshape(like.shape))
@@ -241,7 +259,8 @@ def agents_in_flight(directory: Path, program: int) -> Path | None:
 def go_back(directory: Path, place: Place | None) -> None:
     """Remove what came after a checkpoint: damaged ones, the agents of its program, and what was never finished."""
     folder = directory / FOLDER
-    later = [name for name in names(directory) if place is None or name > place.name]
+    found = names(directory)
+    later = found if place is None else found[found.index(place.name) + 1 :]
     stale = [] if place is None else [f"program_{place.program}"]
     parts = [path.name for path in folder.iterdir() if PART in path.name] if folder.is_dir() else []
     for name in {*later, *stale, *parts}:
@@ -255,7 +274,7 @@ def _place(path: Path) -> tuple[Place, dict[str, Any]]:
         raise ValueError("manifest.json is a link")
     try:
         manifest = json.loads((path / "manifest.json").read_text())
-        kinds = {field.name: field.type for field in dataclasses.fields(Place)}
+        kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Place)}
         place = Place(**{name: kind(manifest[name]) for name, kind in kinds.items()})
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"manifest.json cannot be read ({error})") from error
@@ -313,7 +332,7 @@ def _part(path: Path) -> Iterator[Path]:
     part = path.with_name(path.name + PART)
     if part.exists():
         shutil.rmtree(part)
-    part.parent.mkdir(parents=True, exist_ok=True)
+    part.parent.mkdir(exist_ok=True)  # and not its parents: a run directory that vanished stays so
     try:
         yield part
     except BaseException:

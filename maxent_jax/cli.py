@@ -23,6 +23,7 @@ from experiments import published
 from maxent_jax import api, cache, cards, interrupts, plan, plots, runs, status, video
 from maxent_jax.agents import AGENTS, agent_class
 from maxent_jax.faults import Fault
+from maxent_jax.merging import merge, shards_in
 from maxent_jax.options import FORCE, GRID, NO_CACHE, RESUME, WATCH, Given, option, parse, required, take_apart
 from maxent_jax.sweep import free_bytes
 
@@ -32,6 +33,7 @@ AGENT = required("AGENT", "the agent", AGENTS)
 ENV = required("env", "the task", (*envs.names(), *external.FORMS))
 TASK = dataclasses.replace(ENV, name="TASK")
 NAME = required("NAME", "the experiment", experiments.names())
+SHARDS = required("DIR", "a run directory that --shard made, or a folder of them; repeatable")
 RUN_DIR = required("RUN_DIR", "a folder that train or sweep made")
 RUNS = (
     ENV,
@@ -110,8 +112,8 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
         raise InvalidSetting("--grid is missing; must be FIELD=a,b,... at least once")
     options = given.options
     cache.use(not options["no_cache"])
-    more = ("evaluations", "out", "resume", "checkpoint_every", "keep", "shard")
-    api.train(agent, env, **_asked(given), **{name: options[name] for name in more}, grid=grid, console=CONSOLE)
+    names = ("evaluations", "out", "resume", "checkpoint_every", "keep", "shard")
+    api.train(agent, env, **_asked(given), **{name: options[name] for name in names}, grid=grid, console=CONSOLE)
 
 
 def resume_command(words: list[str]) -> None:
@@ -125,15 +127,27 @@ def resume_command(words: list[str]) -> None:
     api.resume(given.positional[0], **options, console=CONSOLE)
 
 
+def merge_command(words: list[str]) -> None:
+    """Put the finished shards of a sweep together: the run directory that one host would have written."""
+    taken = take_apart(words)
+    more = tuple(dataclasses.replace(SHARDS, name=f"DIR_{i}") for i in range(2, len(taken.positional) + 1))
+    out = option("out", str, "run directory to make; none: the folder DIR in which the shards lie")
+    given = parse(f"{PROGRAM} merge", words, (out,), positional=(SHARDS, *more))
+    merge(given.positional, given.options["out"], CONSOLE)
+
+
 def status_command(words: list[str]) -> None:
     """Say how a run fares: progress, speed, failed runs, last checkpoint, estimated end."""
     given = parse(f"{PROGRAM} status", words, (WATCH,), positional=(RUN_DIR,))
     directory = Path(given.positional[0])
     while True:
-        found = status.read(directory)
-        for line in status.lines(directory, found):
-            CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
-        if not given.options["watch"] or found.state != "training":
+        # shards that are not merged yet, or the run directory itself
+        found = {} if (directory / "config.json").exists() else {part: status.read(part) for part in shards_in(directory)}
+        found = found or {directory: status.read(directory)}
+        for part, one in found.items():
+            for line in status.lines(part, one):
+                CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+        if not given.options["watch"] or not any(one.state == "training" for one in found.values()):
             return
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
@@ -291,6 +305,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": train_command,
     "sweep": sweep_command,
     "resume": resume_command,
+    "merge": merge_command,
     "status": status_command,
     "reproduce": reproduce_command,
     "landscape": landscape_command,

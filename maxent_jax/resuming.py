@@ -114,7 +114,8 @@ def prolong(directory: Path, sweep: Sweep, started: Mapping[str, Any], steps: in
     place = checkpoints.peek(directory)
     if place is not None and place.program > 0:
         raise InvalidSetting(
-            f"steps = {steps}: must be {before}, for {str(directory)!r} has programs that ended; of them only agents are kept"
+            f"steps = {steps}: must be {before}, for programs of {str(directory)!r} have ended; "
+            "of them only agents are kept"
         )
     return now, dict(started) | {"steps": steps, "prolonged_from": first}
 

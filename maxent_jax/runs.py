@@ -209,7 +209,7 @@ class Result:
           InvalidSetting: there is no such run, or it never began.
         """
         configuration = self.check_run(run).configuration
-        program = self.config["runs"][run]["program"]
+        program = next(entry["program"] for entry in self.config["runs"] if entry["run"] == run)
         members = [entry["run"] for entry in self.config["runs"] if entry["program"] == program]
         if program not in self._restored:
             self._restored[program] = self._program_states(program, configuration, len(members))
@@ -222,9 +222,13 @@ class Result:
         Raises:
           InvalidSetting: there is no such run.
         """
-        if run not in range(len(self.runs)):
-            raise InvalidSetting(f"run = {run}: must be one of 0 to {len(self.runs) - 1}")
-        return self.runs[run]
+        found = next((info for info in self.runs if info.run == run), None)
+        if found is None:
+            known = [info.run for info in self.runs]
+            whole = known == list(range(len(known)))  # a shard has some numbers only
+            listed = f"0 to {len(known) - 1}" if whole else ", ".join(map(str, known[:20]))
+            raise InvalidSetting(f"run = {run}: must be one of {listed}")
+        return found
 
     @functools.cached_property
     def _restored(self) -> dict[int, Any]:
@@ -297,7 +301,10 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
         if config["schema"] != SCHEMA:
             raise InvalidSetting(f"run directory {str(path)!r}: schema = {config['schema']}; must be {SCHEMA}")
         runs = tuple(RunInfo(entry["run"], entry["seed"], entry["configuration"]) for entry in config["runs"])
-        of_run = [[line for line in lines if line["run"] == info.run] for info in runs]
+        by_run: dict[int, list[Any]] = {info.run: [] for info in runs}
+        for line in lines:
+            by_run.get(line["run"], []).append(line)
+        of_run = [by_run[info.run] for info in runs]
         chunks = max((len(rows) for rows in of_run), default=0)
         metrics = {name: np.full((len(runs), chunks), np.nan) for name in COLUMNS}
         for row, own in enumerate(of_run):

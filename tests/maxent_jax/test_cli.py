@@ -25,7 +25,7 @@ SEEDS = "must be how many (1 to 100000), or a list of different whole numbers fr
 # What is typed, what the last line of stderr says after the program's name (its beginning, where it ends in "...").
 MISTAKES = [
     # names
-    ("trian sac --env toy", "command 'trian' is unknown; did you mean 'train'? allowed: train, sweep, reproduce, ..."),
+    ("trian sac --env toy", "command 'trian' is unknown; did you mean 'train'? allowed: train, sweep, resume, ..."),
     ("train sax --env toy", "agent 'sax' is unknown; did you mean 'sac'? allowed: sac, sac_adaent, ppo..."),
     ("train sac --env toi", "env 'toi' is unknown; did you mean 'toy'? allowed: toy, pendulum, vehicle..."),
     ("train sac --env=toi", "env 'toi' is unknown; did you mean 'toy'? allowed: toy, pendulum, vehicle..."),
@@ -59,6 +59,17 @@ MISTAKES = [
     ("plan sac --env toy --memory 0", "memory = 0.0: must be a number > 0, or none"),
     ("plan sac --env toy --seeds 0", f"seeds = 0: {SEEDS}"),
     ("film nowhere", "run directory 'nowhere': cannot be read ..."),
+    ("resume", "RUN_DIR is missing; must be ..."),
+    ("status", "RUN_DIR is missing; must be ..."),
+    ("resume nowhere", "run directory 'nowhere': has no config.json, which says what to train; must be begun by ..."),
+    ("resume taken", "run directory 'taken': has no config.json, which says what to train; must be begun by ..."),
+    ("resume taken --steps 0", "steps = 0: must be a whole number >= 1, or none"),
+    ("status nowhere", "run directory 'nowhere': has no config.json; must hold a run"),
+    ("status taken --watch=yes", "--watch = 'yes': takes no value"),
+    ("train sac --env toy --resume", "resume = true: needs out, the run directory to go on with"),
+    ("train sac --env toy --resume --out taken", "out = 'taken': the folder is not empty; must be ..."),
+    ("train sac --env toy --keep 0", "keep = 0: must be a whole number >= 1"),
+    ("train sac --env toy --checkpoint-every 0", "checkpoint_every = 0: must be a whole number >= 1, or none"),
     ("train sac toy --env toy", "'toy' is one word too many; allowed: AGENT and options"),
     ("envs toy pendulum", "'pendulum' is one word too many; allowed: TASK and options"),
     ("train sac --env brax:hoper", "env 'brax:hoper' is unknown; did you mean 'brax:hopper'? allowed: brax:ant, ..."),
@@ -519,7 +530,7 @@ def test_landscape_goes_to_the_run_directory(trained, monkeypatch):
 
 def test_landscape_of_a_run_that_never_began(trained, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(trained[0] / "runs" / "sac-toy-1", "run", ignore=shutil.ignore_patterns("program_1"))
+    shutil.copytree(trained[0] / "runs" / "sac-toy-1", "run", ignore=shutil.ignore_patterns("program_1", "state_*"))
     assert runs.load("run").agent_state(0) is not None
     refuse("landscape run --run 3", capsys, "run directory 'run': has no program_1; it must have been trained")
 

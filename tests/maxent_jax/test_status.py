@@ -1,0 +1,110 @@
+import json
+import os
+import shutil
+
+import pytest
+import tiny
+
+import maxent_jax
+from maxent_jax import cli, locks, status
+from maxent_jax.progress import Reporter
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory, quick_compile):
+    """Two runs of three chunks of 32 steps after 8 random ones, of which two ran."""
+    out = tmp_path_factory.mktemp("stopped") / "run"
+
+    def chunk(self, program, chunk):
+        if chunk.index == 2:
+            raise KeyboardInterrupt
+
+    own = {"agent_fields": tiny.FIELDS["sac"] | {"prefill_steps": 8}, "checkpoint_every": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reporter, "chunk", chunk)
+        with pytest.raises(KeyboardInterrupt):
+            maxent_jax.train("sac", "toy", seeds=2, steps=96, evaluations=3, out=out, **own)
+    return out
+
+
+@pytest.fixture
+def directory(stopped, tmp_path):
+    shutil.copytree(stopped, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_stopped_run(directory, capsys):
+    found = status.read(directory)
+    assert (found.state, found.who, found.runs, found.failed) == ("stopped", "", 2, {})
+    assert found.share == pytest.approx(2 / 3)
+    assert found.steps == 2 * (8 + 64)
+    assert found.checkpoint is not None
+    assert found.checkpoint.chunk == 2
+    assert found.seconds_left is None
+    assert cli.main(["status", str(directory), "--watch"]) == 0  # nothing will change, so it does not wait
+    out = capsys.readouterr().out
+    assert f"stopped; `maxent-jax resume {directory}` goes on" in out
+    assert "66.7%, 144 steps of 2 runs" in out
+    assert "failed      0 of 2" in out
+    assert "program 0, chunk 2, " in out
+
+
+def test_a_run_in_training_and_its_end(directory):
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["env_steps_per_second"] = 4.0
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (directory / "metrics.jsonl").write_text(text + '{"run": 0, "se')  # one is being written
+    now = (directory / "metrics.jsonl").stat().st_mtime + 1
+    with locks.hold(directory):
+        found = status.read(directory, now)
+    assert (found.state, found.who.split()[1]) == ("training", str(os.getpid()))
+    assert found.steps_per_second == 8.0
+    assert found.seconds_left == pytest.approx(2 * 32 / 8 - 1)
+
+
+def test_failed_runs_are_named(directory, capsys):
+    with open(directory / "metrics.jsonl", "a") as file:
+        file.write('{"run": 1, "seed": 1, "env_steps": 104, "failed": "loss"}\n')
+    assert status.read(directory).failed == {1: "loss"}
+    assert cli.main(["status", str(directory)]) == 0
+    assert "failed      1 of 2: run 1 (loss)" in capsys.readouterr().out
+
+
+def test_watch_repeats_until_training_ends(directory, capsys, monkeypatch):
+    seen = []
+
+    def read(path):
+        seen.append(path)
+        with locks.hold(path):
+            training = whole(path)
+        return whole(path) if len(seen) == 3 else training
+
+    whole = status.read
+    monkeypatch.setattr(status, "read", read)
+    monkeypatch.setattr(cli, "SECONDS_BETWEEN_LOOKS", 0.0)
+    assert cli.main(["status", str(directory), "--watch"]) == 0
+    assert len(seen) == 3
+    assert capsys.readouterr().out.count("progress") == 3
+
+
+def test_a_finished_run(directory):
+    maxent_jax.resume(directory)
+    found = status.read(directory)
+    assert (found.state, found.share, found.seconds_left) == ("finished", 1.0, None)
+
+
+def test_a_run_that_has_no_lines_yet(directory):
+    (directory / "metrics.jsonl").unlink()
+    shutil.rmtree(directory / "checkpoints")
+    found = status.read(directory)
+    assert (found.share, found.steps, found.steps_per_second, found.checkpoint) == (0.0, 0, None, None)
+    assert status.lines(directory, found)[-1] == "  checkpoint  none yet"
+
+
+def test_looking_changes_nothing(directory):
+    before = {file: file.stat().st_mtime_ns for file in directory.rglob("*")}
+    status.read(directory)
+    assert {file: file.stat().st_mtime_ns for file in directory.rglob("*")} == before
