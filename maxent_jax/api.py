@@ -406,7 +406,7 @@ def conclude(out: Path, agent: Agent, env: Any, *, finished: bool, figures: bool
     if figures:
         (out / "figures").mkdir(exist_ok=True)
         plots.curves([result], out / "figures" / "curves.png")
-        plots.landscape(result, out / "figures" / "landscape.png")
+        plots.landscape(result, out / "figures" / "landscape.png", result.runs[0].run)
     return result
 
 

@@ -51,7 +51,6 @@ def merge(paths: Sequence[str | Path], out: str | Path | None = None, console: C
         memory=float("inf"),
         out=target if out is not None else target / ".merging",
     )
-    kept = {name: first.config[name] for name in ("versions", "device", "command")}
     target.mkdir(parents=True, exist_ok=True)
     of_run = {info.run: part for part in parts.values() for info in part.runs}
     lines = {run: own for part in parts.values() for run, own in _lines(part).items()}
@@ -60,7 +59,8 @@ def merge(paths: Sequence[str | Path], out: str | Path | None = None, console: C
         runs.save_agents(target, index, jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
     text = "".join(line for program in job.sweep.programs for line in _in_turn(program, lines))
     (target / "metrics.jsonl").write_text(text)
-    runs.write_json(target / "config.json", job.config | kept)  # last: without it the folder is none
+    config = dict(first.config) | {"shard": None, "runs": job.config["runs"]}
+    runs.write_json(target / "config.json", config)  # last: without it the folder is none
     reporter = Reporter(console, 0)
     result = api.conclude(target, job.agent, job.env, finished=True)
     reporter.say(f"{target}: {len(result.runs)} runs of {len(parts)} shards")
