@@ -17,8 +17,9 @@ from rich.console import Console
 import envs as tasks
 from envs import fields
 from envs.fields import InvalidSetting, Setting
-from maxent_jax import interrupts, plots, replay, runs
+from maxent_jax import freezing, interrupts, plots, replay, runs
 from maxent_jax import sweep as sweeps
+from maxent_jax import trackers as tracking
 from maxent_jax.agents import Agent, agent_name
 from maxent_jax.progress import Reporter
 from maxent_jax.runs import Result
@@ -43,6 +44,7 @@ class Job:
       config: `config.json` to be.
       held: bytes that the largest program holds on the device.
       differences: what differs from the published settings, in words.
+      trackers: names of what follows the run, see `trackers`.
     """
 
     agent: Agent
@@ -52,6 +54,7 @@ class Job:
     config: dict[str, Any]
     held: int
     differences: str
+    trackers: tuple[str, ...] = ()
 
 
 def train(
@@ -68,6 +71,7 @@ def train(
     grid: Mapping[str, Sequence[Any]] | None = None,
     out: str | Path | None = None,
     console: Console | None = None,
+    trackers: Sequence[str] = (),
 ) -> Result:
     """Train an agent on a task with many seeds at once.
 
@@ -84,6 +88,7 @@ def train(
       grid: see `sweep`.
       out: the run directory to make; None: `runs/AGENT-ENV-NUMBER`.
       console: where progress goes; None: silent.
+      trackers: what follows the run: `tensorboard`, `wandb`.
 
     Returns:
       What the run directory holds.
@@ -104,6 +109,7 @@ def train(
         env_fields=env_fields,
         grid=grid,
         out=out,
+        trackers=trackers,
     )
     return execute(job, console)
 
@@ -144,6 +150,7 @@ def prepare(
     grid: Mapping[str, Sequence[Any]] | None = None,
     out: str | Path | None = None,
     memory: float | None = None,
+    trackers: Sequence[str] = (),
 ) -> Job:
     """Check everything that `train` was asked for; the arguments and errors are the same. Writes nothing.
 
@@ -181,6 +188,7 @@ def prepare(
     if updates >= 2**31:
         raise InvalidSetting(f"steps = {count}: makes {updates} updates; must stay below 2147483648")
     replay.check(task)
+    followed = tracking.check(trackers, len(expanded.runs))
     held = sweeps.check_memory(expanded, memory)
 
     name = agent_name(base)
@@ -216,7 +224,7 @@ def prepare(
         "command": sys.argv,
     }
     differences = _differences(reference, base, count, parallel) if isinstance(agent, str) else ""
-    return Job(base, task, expanded, path, config, held, differences)
+    return Job(base, task, expanded, path, config, held, differences, followed)
 
 
 def execute(job: Job, console: Console | None = None) -> Result:
@@ -239,6 +247,7 @@ def execute(job: Job, console: Console | None = None) -> Result:
     runs.write_json(job.out / "config.json", job.config)
     reporter = Reporter(console, steps)
     _announce(job, reporter)
+    following = tracking.Following(job.trackers, job.out, job.config, reporter.say)
     began = time.perf_counter()
     finished = False
     try:
@@ -249,16 +258,19 @@ def execute(job: Job, console: Console | None = None) -> Result:
             ) as watch,
         ):
             for index, program in enumerate(programs):
-                _run_program(job, index, program, log, watch, reporter, began)
+                _run_program(job, index, program, log, watch, reporter, following, began)
                 if watch.asked:
                     break
             finished = not watch.asked
     finally:
+        following.close()
         reporter.close()
     result = runs.load(job.out, job.agent, job.env)
     runs.write_json(job.out / "summary.json", result.summary | {"complete": finished})
     plots.curves([result], job.out / "figures" / "curves.png")
     plots.landscape(result, job.out / "figures" / "landscape.png")
+    if failures := result.failures():
+        reporter.say(f"  {freezing.words(failures, len(result.runs))}; means and figures leave them out")
     reporter.say(
         f"{job.out}: {'done' if finished else 'interrupted; what ran is written'}, {time.perf_counter() - began:.1f} s"
     )
@@ -268,7 +280,14 @@ def execute(job: Job, console: Console | None = None) -> Result:
 
 
 def _run_program(
-    job: Job, index: int, program: Program, log: Any, watch: interrupts.Watch, reporter: Reporter, began: float
+    job: Job,
+    index: int,
+    program: Program,
+    log: Any,
+    watch: interrupts.Watch,
+    reporter: Reporter,
+    following: tracking.Following,
+    began: float,
 ) -> None:
     """Compile and train one program."""
     chunks = watch.wait_for(lambda: sweeps.Compiled(program)).chunks()
@@ -277,8 +296,9 @@ def _run_program(
         chunk = watch.wait_for(lambda: next(chunks, None))
         if chunk is None:
             break
-        lines = [runs.to_line(line) for line in runs.metric_lines(program, chunk, time.perf_counter() - began)]
-        log.write("".join(lines).encode())  # at once: a second Ctrl-C leaves whole lines
+        lines = runs.metric_lines(program, chunk, time.perf_counter() - began)
+        log.write("".join(map(runs.to_line, lines)).encode())  # at once: a second Ctrl-C leaves whole lines
+        following.log(lines)
         reporter.chunk(program, chunk)
         state = chunk.state
     runs.save_agents(job.out, index, state)

@@ -20,9 +20,20 @@ import experiments
 from envs import external, fields
 from envs.fields import InvalidSetting, Setting
 from experiments import published
-from maxent_jax import api, cache, cards, interrupts, plan, plots, runs, video
+from maxent_jax import api, cache, cards, interrupts, plan, plots, runs, trackers, video
 from maxent_jax.agents import AGENTS, agent_class
-from maxent_jax.options import FORCE, GRID, NO_CACHE, Given, option, parse, required, take_apart
+from maxent_jax.options import (
+    FORCE,
+    GRID,
+    NO_CACHE,
+    TENSORBOARD,
+    WANDB,
+    Given,
+    option,
+    parse,
+    required,
+    take_apart,
+)
 from maxent_jax.sweep import free_bytes
 
 PROGRAM = "maxent-jax"
@@ -44,6 +55,8 @@ TRAINING = (
     api.EVALUATIONS,
     option("out", str, "run directory to make; none: runs/AGENT-ENV-NUMBER"),
     NO_CACHE,
+    TENSORBOARD,
+    WANDB,
 )
 MEMORY = option("memory", float, "gigabytes (1e9 bytes) that the device has; none: what is free here", above=0)
 
@@ -101,7 +114,14 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
     options = given.options
     cache.use(not options["no_cache"])
     api.train(
-        agent, env, **_asked(given), evaluations=options["evaluations"], grid=grid, out=options["out"], console=CONSOLE
+        agent,
+        env,
+        **_asked(given),
+        evaluations=options["evaluations"],
+        grid=grid,
+        out=options["out"],
+        console=CONSOLE,
+        trackers=[name for name in trackers.TRACKERS if options[name]],
     )
 
 

@@ -35,7 +35,11 @@ GRID = option(
 )
 FORCE = Setting("force", bool, False, False, "repeat what is there already", True)
 NO_CACHE = Setting("no_cache", bool, False, False, "compile anew; keep no compiled program on disk", True)
-FLAGS = {f"--{field.name}": field for field in (FORCE, NO_CACHE)}
+TENSORBOARD = Setting(
+    "tensorboard", bool, False, False, "also write event files for TensorBoard to OUT/tensorboard", True
+)
+WANDB = Setting("wandb", bool, False, False, "also log to Weights & Biases; WANDB_MODE=offline keeps it here", True)
+FLAGS = {f"--{field.name}": field for field in (FORCE, NO_CACHE, TENSORBOARD, WANDB)}
 """Options without a value."""
 
 
