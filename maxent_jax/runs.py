@@ -63,6 +63,8 @@ def check_out(path: Path, needed: int) -> None:
     Raises:
       InvalidSetting: the path is taken, cannot be written, or its disk is full.
     """
+    if "\0" in str(path):
+        raise InvalidSetting(f"out = {str(path)!r}: cannot be a name; must be a new or an empty folder")
     try:
         if path.is_dir() and any(path.iterdir()):
             raise InvalidSetting(f"out = {str(path)!r}: the folder is not empty; must be a new or an empty folder")
@@ -305,7 +307,8 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
         config = json.loads((path / "config.json").read_text())
         lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
         if config["schema"] != SCHEMA:
-            raise InvalidSetting(f"run directory {str(path)!r}: schema = {config['schema']}; must be {SCHEMA}")
+            raise InvalidSetting(f"run directory {str(path)!r}: schema = {config['schema']!r}; must be {SCHEMA}")
+        _check_runs(config)
         runs = tuple(RunInfo(entry["run"], entry["seed"], entry["configuration"]) for entry in config["runs"])
         of_run = [[line for line in lines if line["run"] == info.run] for info in runs]
         chunks = max((len(rows) for rows in of_run), default=0)
@@ -321,10 +324,21 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
         grids = [entry["grid"] for entry in config["configurations"]]
         agents = tuple(_agent(config, grid, agent) for grid in grids)
         tasks = tuple(_env(config, grid, env) for grid in grids)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
+    except InvalidSetting:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise InvalidSetting(f"run directory {str(path)!r}: cannot be read ({reason}); must hold a run") from error
     return Result(path, config, runs, metrics, agents, tasks, failed)
+
+
+def _check_runs(config: Mapping[str, Any]) -> None:
+    """Refuse numbers of runs, programs and configurations that are none: they name rows, and folders of checkpoints."""
+    for place, entry in enumerate(config["runs"]):
+        if not all(type(entry[name]) is int for name in ("run", "seed", "configuration", "program")):
+            raise TypeError(f"runs[{place}] must be whole numbers")
+        if entry["run"] != place or entry["configuration"] not in range(len(config["configurations"])):
+            raise ValueError(f"runs[{place}] does not fit the list of runs and configurations")
 
 
 def _agent(config: Mapping[str, Any], grid: Mapping[str, Any], agent: Agent | None) -> Agent:
