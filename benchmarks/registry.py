@@ -60,6 +60,7 @@ BENCHMARKS = {
     "comparison": Benchmark("which cheaper comparison decides as the exact one does"),
     "contacts": Benchmark("whether solver iterations and contact lists lose anything"),
     "ppo": Benchmark("what PPO reaches with more steps"),
+    "soak": Benchmark("whether memory, descriptors and speed stay as they are over an hour"),
 }
 
 

@@ -21,10 +21,12 @@ class Training(flax.struct.PyTreeNode, Env):
     * `final_obs`: the observation that the step led to, before any reset.
     * `steps`: control steps since the episode began.
     * `key`: the source of the next episodes' random states.
+    * `broken`: 1. where even the first state of the episode is not finite; there is nothing to learn from it.
 
     Where physics, observation or reward are not finite after a step, `metrics["nonfinite"]` is 1. The episode is
     truncated and the step becomes one that took no time, led nowhere and earned nothing, so that an agent which learns
-    from it learns nothing wrong.
+    from it learns nothing wrong. Observations and rewards are always finite: a first observation that is not has 0
+    in place of its broken numbers.
     """
 
     env: Any
@@ -32,9 +34,10 @@ class Training(flax.struct.PyTreeNode, Env):
     def reset(self, rng: Key) -> State:
         """A fresh episode; `rng` also feeds all later ones."""
         key, reset_key = jax.random.split(rng)
-        state = self.env.reset(reset_key)
+        state, broken = self._fresh(reset_key)
         zero = jnp.zeros_like(state.done)
         extra = {"truncation": zero, "final_obs": state.obs, "steps": jnp.zeros((), jnp.int32), "key": key}
+        extra["broken"] = broken
         metrics = state.metrics | {"nonfinite": zero}
         return dataclasses.replace(state, info=state.info | extra, metrics=metrics)
 
@@ -72,14 +75,21 @@ class Training(flax.struct.PyTreeNode, Env):
     def _begin_anew(self, state: State) -> State:
         """The first state of a fresh episode where one ended."""
         key, reset_key = jax.random.split(state.info["key"])
-        fresh = self.env.reset(reset_key)
+        fresh, broken = self._fresh(reset_key)
         steps = state.info["steps"]
         begin = lambda new, old: jnp.where(state.done > 0, new, old)  # noqa: E731
-        new = (fresh.pipeline_state, fresh.obs, key, jnp.zeros_like(steps))
-        old = (state.pipeline_state, state.obs, state.info["key"], steps)
-        pipeline_state, obs, key, steps = jax.tree.map(begin, new, old)
-        info = state.info | {"key": key, "steps": steps}
+        new = (fresh.pipeline_state, fresh.obs, key, jnp.zeros_like(steps), broken)
+        old = (state.pipeline_state, state.obs, state.info["key"], steps, state.info["broken"])
+        pipeline_state, obs, key, steps, broken = jax.tree.map(begin, new, old)
+        info = state.info | {"key": key, "steps": steps, "broken": broken}
         return dataclasses.replace(state, pipeline_state=pipeline_state, obs=obs, info=info)
+
+    def _fresh(self, key: Key) -> tuple[State, jax.Array]:
+        """The first state of an episode, its observation made finite, and whether anything of it was not."""
+        state = self.env.reset(key)
+        obs: Any = state.obs
+        whole = dataclasses.replace(state, obs=jnp.where(jnp.isfinite(obs), obs, jnp.zeros_like(obs)))
+        return whole, (~is_finite(state)).astype(state.done.dtype)
 
     @property
     def observation_size(self) -> Any:

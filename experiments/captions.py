@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from maxent_jax import runs
+from maxent_jax import freezing, runs
 from maxent_jax.runs import Result
 
 
@@ -17,11 +17,13 @@ def record(path: Path, preset: str, results: list[Result], rows: list[dict[str, 
 
 
 def budget(results: list[Result]) -> str:
-    """Steps, batch and samples of every agent, in words."""
+    """Steps, batch, samples and failed runs of every agent, in words."""
     parts = []
     for result in results:
         steps = int(np.nanmax(result.metrics["env_steps"]))
         samples = sorted({agent.n_samples for agent in result.agents if hasattr(agent, "n_samples")})  # pyright: ignore
         words = f"{result.config['agent']}: {steps:,} steps, batch {result.config['agent_fields']['batch_size']}"
-        parts.append(words + (f", n_samples {', '.join(map(str, samples))}" if samples else ""))
+        words += f", n_samples {', '.join(map(str, samples))}" if samples else ""
+        failures = freezing.words(result.failures(), len(result.runs))
+        parts.append(words + (f", {failures}, left out" if failures else ""))
     return "; ".join(parts) + "."

@@ -18,8 +18,9 @@ from rich.console import Console
 import envs as tasks
 from envs import fields
 from envs.fields import InvalidSetting, Setting
-from maxent_jax import checkpoints, interrupts, locks, plots, replay, resuming, runs
+from maxent_jax import checkpoints, freezing, interrupts, locks, plots, replay, resuming, runs
 from maxent_jax import sweep as sweeps
+from maxent_jax import trackers as tracking
 from maxent_jax.agents import Agent, agent_name
 from maxent_jax.checkpoints import Place, Saver
 from maxent_jax.faults import Fault
@@ -62,6 +63,7 @@ class Job:
       checkpoint_every: chunks between checkpoints; None: as often as is cheap.
       keep: how many checkpoints stay.
       resume: whether to go on with what the directory holds; `started` is its config.json, None: nothing yet.
+      trackers: names of what follows the run, see `trackers`.
     """
 
     agent: Agent
@@ -75,6 +77,7 @@ class Job:
     keep: int = KEEP.default
     resume: bool = False
     started: dict[str, Any] | None = None
+    trackers: tuple[str, ...] = ()
 
 
 def train(
@@ -95,6 +98,7 @@ def train(
     keep: int = KEEP.default,
     shard: str | None = None,
     console: Console | None = None,
+    trackers: Sequence[str] = (),
 ) -> Result:
     """Train an agent on a task with many seeds at once.
 
@@ -115,6 +119,7 @@ def train(
       keep: how many checkpoints stay.
       shard: `I/N` trains every N-th run only, in a run directory of its own in the folder `out`; see `merge`.
       console: where progress goes; None: silent.
+      trackers: what follows the run: `tensorboard`, `wandb`.
 
     Returns:
       What the run directory holds.
@@ -140,6 +145,7 @@ def train(
         checkpoint_every=checkpoint_every,
         keep=keep,
         shard=shard,
+        trackers=trackers,
     )
     return execute(job, console)
 
@@ -153,6 +159,7 @@ def resume(
     checkpoint_every: int | None = None,
     keep: int | None = None,
     console: Console | None = None,
+    trackers: Sequence[str] = (),
 ) -> Result:
     """Go on with a run directory from its newest whole checkpoint, as if training had never been cut off.
 
@@ -164,6 +171,7 @@ def resume(
       checkpoint_every: as in `train`; None: as it was started.
       keep: likewise.
       console: where progress goes; None: silent.
+      trackers: what follows the run from here on, as in `train`.
 
     Returns:
       What the run directory holds.
@@ -192,6 +200,7 @@ def resume(
         checkpoint_every=started.get("checkpoint_every") if checkpoint_every is None else checkpoint_every,
         keep=started.get("keep", KEEP.default) if keep is None else keep,
         console=console,
+        trackers=trackers,
     )
 
 
@@ -235,6 +244,7 @@ def prepare(
     checkpoint_every: int | None = None,
     keep: int = KEEP.default,
     shard: str | None = None,
+    trackers: Sequence[str] = (),
 ) -> Job:
     """Check everything that `train` was asked for; the arguments and errors are the same. Writes nothing.
 
@@ -299,6 +309,7 @@ def prepare(
     if updates >= 2**31:
         raise InvalidSetting(f"steps = {count}: makes {updates} updates; must stay below 2147483648")
     replay.check(task)
+    followed = tracking.check(trackers, len(expanded.runs))
     held = sweeps.check_memory(expanded, memory)
 
     path = Path(out) if out is not None else runs.free_name(Path("runs"), f"{name}-{task_name}")
@@ -329,7 +340,7 @@ def prepare(
         "command": sys.argv,
     }
     differences = _differences(reference, base, count, parallel) if isinstance(agent, str) else ""
-    return Job(base, task, expanded, path, started or config, held, differences, every, kept, resume, started)
+    return Job(base, task, expanded, path, started or config, held, differences, every, kept, resume, started, followed)
 
 
 def execute(job: Job, console: Console | None = None) -> Result:
@@ -370,6 +381,7 @@ def _execute(job: Job, console: Console | None, stale: str) -> Result:
         return runs.load(job.out, job.agent, job.env)
     assert not isinstance(place, str)
     _announce(job, reporter)
+    following = tracking.Following(job.trackers, job.out, job.config, reporter.say)
     began = time.perf_counter() - (place.elapsed_seconds if place else 0.0)
     saver = Saver(job.out, job.checkpoint_every, job.keep)
     finished = False
@@ -383,15 +395,18 @@ def _execute(job: Job, console: Console | None, stale: str) -> Result:
                     reporter.program_done(program)
                     continue
                 here = place if place is not None and index == place.program else None
-                _run_program(job, index, program, here, log, watch, reporter, saver, began)
+                _run_program(job, index, program, here, log, watch, reporter, saver, following, began)
                 if watch.asked:
                     break
             finished = not watch.asked
     finally:
+        following.close()
         reporter.close()
         saver.close()
     # who sends SIGTERM does not wait for figures
     result = conclude(job.out, job.agent, job.env, finished=finished, figures=watch.signal != signal.SIGTERM)
+    if failures := result.failures():
+        reporter.say(f"  {freezing.words(failures, len(result.runs))}; means and figures leave them out")
     told = "done" if finished else "interrupted; what ran is written"
     reporter.say(f"{job.out}: {told}, {time.perf_counter() - began:.1f} s")
     if watch.signal is not None:
@@ -462,6 +477,7 @@ def _run_program(
     watch: interrupts.Watch,
     reporter: Reporter,
     saver: Saver,
+    following: tracking.Following,
     began: float,
 ) -> None:
     """Compile and train one program, from its checkpoint at `place` or from its beginning."""
@@ -481,7 +497,9 @@ def _run_program(
                 break
             chunk = found
             elapsed = time.perf_counter() - began
-            log.write("".join(runs.to_line(line) for line in runs.metric_lines(program, chunk, elapsed)))
+            lines = runs.metric_lines(program, chunk, elapsed)
+            log.write("".join(map(runs.to_line, lines)))
+            following.log(lines)
             last = Place(index, chunk.index, log.size, log.checksum, round(elapsed, 3))
             saver.after(last, chunk.run, chunk.counters, _filled(size, chunk, program), chunk.seconds)
             reporter.chunk(program, chunk)

@@ -20,11 +20,24 @@ import experiments
 from envs import external, fields
 from envs.fields import InvalidSetting, Setting
 from experiments import published
-from maxent_jax import api, cache, cards, interrupts, plan, plots, runs, status, video
+from maxent_jax import api, cache, cards, interrupts, plan, plots, runs, status, trackers, video
 from maxent_jax.agents import AGENTS, agent_class
 from maxent_jax.faults import Fault
 from maxent_jax.merging import merge, shards_in
-from maxent_jax.options import FORCE, GRID, NO_CACHE, RESUME, WATCH, Given, option, parse, required, take_apart
+from maxent_jax.options import (
+    FORCE,
+    GRID,
+    NO_CACHE,
+    RESUME,
+    TENSORBOARD,
+    WANDB,
+    WATCH,
+    Given,
+    option,
+    parse,
+    required,
+    take_apart,
+)
 from maxent_jax.sweep import free_bytes
 
 PROGRAM = "maxent-jax"
@@ -51,6 +64,8 @@ TRAINING = (
     api.KEEP,
     option("shard", str, "I/N: train every N-th run only, in a folder of its own in --out; see merge"),
     NO_CACHE,
+    TENSORBOARD,
+    WANDB,
 )
 SECONDS_BETWEEN_LOOKS = 5.0
 MEMORY = option("memory", float, "gigabytes (1e9 bytes) that the device has; none: what is free here", above=0)
@@ -113,7 +128,12 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
     options = given.options
     cache.use(not options["no_cache"])
     names = ("evaluations", "out", "resume", "checkpoint_every", "keep", "shard")
-    api.train(agent, env, **_asked(given), **{name: options[name] for name in names}, grid=grid, console=CONSOLE)
+    more = {name: options[name] for name in names} | {"trackers": _trackers(options)}
+    api.train(agent, env, **_asked(given), **more, grid=grid, console=CONSOLE)
+
+
+def _trackers(options: Mapping[str, Any]) -> list[str]:
+    return [name for name in trackers.TRACKERS if options[name]]
 
 
 def resume_command(words: list[str]) -> None:
@@ -121,10 +141,10 @@ def resume_command(words: list[str]) -> None:
     steps = option("steps", int, "more steps a run than it has, to prolong it; none: those it has", low=1)
     every = dataclasses.replace(api.CHECKPOINT_EVERY, help="chunks between checkpoints; none: as it was started")
     keep = option("keep", int, "checkpoints that stay; none: as it was started", low=1)
-    given = parse(f"{PROGRAM} resume", words, (steps, every, keep, NO_CACHE), positional=(RUN_DIR,))
+    given = parse(f"{PROGRAM} resume", words, (steps, every, keep, NO_CACHE, TENSORBOARD, WANDB), positional=(RUN_DIR,))
     options = {name: given.options[name] for name in ("steps", "checkpoint_every", "keep")}
     cache.use(not given.options["no_cache"])
-    api.resume(given.positional[0], **options, console=CONSOLE)
+    api.resume(given.positional[0], **options, trackers=_trackers(given.options), console=CONSOLE)
 
 
 def merge_command(words: list[str]) -> None:
@@ -141,9 +161,9 @@ def status_command(words: list[str]) -> None:
     given = parse(f"{PROGRAM} status", words, (WATCH,), positional=(RUN_DIR,))
     directory = Path(given.positional[0])
     while True:
-        # shards that are not merged yet, or the run directory itself
-        found = {} if (directory / "config.json").exists() else {part: status.read(part) for part in shards_in(directory)}
-        found = found or {directory: status.read(directory)}
+        whole = (directory / "config.json").exists()  # shards may lie in it still
+        parts = [] if whole else shards_in(directory)
+        found = {part: status.read(part) for part in parts or [directory]}
         for part, one in found.items():
             for line in status.lines(part, one):
                 CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -104,9 +104,8 @@ def _parts(paths: Sequence[Path]) -> dict[int, Result]:
 def _check_same(where: str, one: Mapping[str, Any], other: Mapping[str, Any], of: int, shard: Shard) -> None:
     for name in (*resuming.SAME, "steps"):
         if name != "shard" and one[name] != other[name]:
-            raise InvalidSetting(
-                f"{where}: {name} = {fields.show(other[name])}: must be {fields.show(one[name])}, as the other shards have"
-            )
+            theirs = fields.show(one[name])
+            raise InvalidSetting(f"{where}: {name} = {fields.show(other[name])}: must be {theirs}, as others have")
     if shard.of != of:
         raise InvalidSetting(f"{where}: shard {shard}: must be one of {of}, as the others are")
 

@@ -37,7 +37,11 @@ FORCE = Setting("force", bool, False, False, "repeat what is there already", Tru
 NO_CACHE = Setting("no_cache", bool, False, False, "compile anew; keep no compiled program on disk", True)
 RESUME = Setting("resume", bool, False, False, "go on with the run directory --out where it was begun already", True)
 WATCH = Setting("watch", bool, False, False, "repeat until training ends", True)
-FLAGS = {f"--{field.name}": field for field in (FORCE, NO_CACHE, RESUME, WATCH)}
+TENSORBOARD = Setting(
+    "tensorboard", bool, False, False, "also write event files for TensorBoard to OUT/tensorboard", True
+)
+WANDB = Setting("wandb", bool, False, False, "also log to Weights & Biases; WANDB_MODE=offline keeps it here", True)
+FLAGS = {f"--{field.name}": field for field in (FORCE, NO_CACHE, RESUME, WATCH, TENSORBOARD, WANDB)}
 """Options without a value."""
 
 

@@ -45,20 +45,27 @@ def label(result: Result, configuration: int) -> str:
 
 
 def draw_curves(ax: Axes, results: Sequence[Result], column: str = "return_deterministic") -> None:
-    """Mean over seeds with its 95 % interval, every seed thin behind."""
+    """Mean over seeds with its 95 % interval, every seed thin behind; the legend counts failed runs, left out."""
     colours = iter(COLOURS * 10)
     for result in results:
         for index in range(len(result.agents)):
-            rows = result.rows(index)
+            rows, failures = result.rows(index), result.failures(index)
+            lost = {entry["run"] for entry in failures}
+            name = f"{label(result, index)}, {len(rows)} seeds"
+            if lost:
+                name += f", failed and left out: {len(lost)} of {len(rows)}"
+                rows = [row for row in rows if result.runs[row].run not in lost]
             steps, values = result.metrics["env_steps"][rows], result.metrics[column][rows]
             known = np.isfinite(values).any(axis=0)
             if not known.any():
+                if lost:
+                    ax.plot([], [], color=next(colours), label=name)
                 continue
             colour, x = next(colours), np.nanmax(steps, axis=0, where=np.isfinite(steps), initial=0)[known]
             mean, low, high = stats.bands(values[:, known])
             for value in values[:, known]:
                 ax.plot(x, value, color=colour, linewidth=0.6, alpha=0.25)
-            ax.plot(x, mean, color=colour, linewidth=1.8, label=f"{label(result, index)}, {len(rows)} seeds")
+            ax.plot(x, mean, color=colour, linewidth=1.8, label=name)
             ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     ax.set_xlabel("environment steps")
     ax.set_ylabel("return, " + ("mean action" if column == "return_deterministic" else "sampled actions"))
@@ -147,9 +154,11 @@ def landscape(result: Result, path: Path, run: int = 0) -> None:
         0: " The agent learns no Q: only its policy is drawn.",
         1: " The agent has no plain critics: no comparison is drawn.",
     }.get(len(cuts[0][0].q), "")
+    lost = [entry for entry in result.failures() if entry["run"] == run]
+    failure = f" The run has failed at step {lost[0]['step']:,} ({lost[0]['cause']}), and is frozen." if lost else ""
     drawn.supxlabel(
         f"{label(result, info.configuration)} on {result.config['env']}, seed {info.seed}: "
-        f"one episode by the mean action, return {seen.reward.sum():,.4g}.{missing}",
+        f"one episode by the mean action, return {seen.reward.sum():,.4g}.{missing}{failure}",
         fontsize=8,
         wrap=True,
     )

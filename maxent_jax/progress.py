@@ -54,7 +54,12 @@ class Reporter:
         speed = f"{(here - self._before) / chunk.seconds:,.0f} steps/s"
         self._before = here
         values = chunk.metrics["return_deterministic"]
-        returns = f"return {np.mean(values):.4g} ({np.min(values):.4g} to {np.max(values):.4g})"
+        sound = values[np.asarray(chunk.metrics["failed_step"]) < 0]
+        returns = (
+            f"return {np.mean(sound):.4g} ({np.min(sound):.4g} to {np.max(sound):.4g})" if len(sound) else "return none"
+        )
+        if len(sound) < len(values):
+            returns += f", failed: {len(values) - len(sound)} of {len(values)}"
         if self._bar is not None:
             done = self._done + here
             self._bar.update(self._task, completed=done, steps=steps, speed=speed, returns=returns)

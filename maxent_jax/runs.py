@@ -28,7 +28,7 @@ import numpy as np
 import envs
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import checkpoints, stats, sweep
+from maxent_jax import checkpoints, freezing, stats, sweep
 from maxent_jax.agents import agent_class
 from maxent_jax.agents.base import METRICS, Agent
 from maxent_jax.sweep import Chunk, Program, RunInfo
@@ -38,7 +38,10 @@ COUNTS = ("env_steps", "updates")
 EPISODES = ("return_deterministic", "return_stochastic", "return_training", "nonfinite")
 CLOCKS = ("elapsed_seconds", "env_steps_per_second", "updates_per_second")
 COLUMNS = (*COUNTS, *EPISODES, *METRICS, *CLOCKS)
-"""What a line of metrics.jsonl holds beside `run` and `seed`; the rates are one run's."""
+"""The numbers that a line of metrics.jsonl holds beside `run` and `seed`; the rates are one run's.
+
+A line also holds `failed`: null, or since which step and by which cause the run is frozen (see `freezing`).
+"""
 
 
 def free_name(parent: Path, stem: str) -> Path:
@@ -60,6 +63,8 @@ def check_out(path: Path, needed: int) -> None:
     Raises:
       InvalidSetting: the path is taken, cannot be written, or its disk is full.
     """
+    if "\0" in str(path):
+        raise InvalidSetting(f"out = {str(path)!r}: cannot be a name; must be a new or an empty folder")
     try:
         if path.is_dir() and any(path.iterdir()):
             raise InvalidSetting(f"out = {str(path)!r}: the folder is not empty; must be a new or an empty folder")
@@ -139,6 +144,7 @@ def metric_lines(program: Program, chunk: Chunk, elapsed: float) -> list[dict[st
         {"run": info.run, "seed": info.seed}
         | shared
         | {name: number(chunk.metrics[name][row]) for name in (*EPISODES, *METRICS)}
+        | {"failed": freezing.describe(chunk.metrics, row)}
         | clocks
         for row, info in enumerate(program.runs)
     ]
@@ -160,6 +166,7 @@ class Result:
       metrics: by name, (runs, chunks); NaN for null and where a program had fewer chunks.
       agents: one agent per configuration, its fields set.
       envs: one bare task per configuration.
+      failed: step and cause of every run that failed, by its number.
     """
 
     path: Path
@@ -168,6 +175,7 @@ class Result:
     metrics: Mapping[str, np.ndarray]
     agents: tuple[Agent, ...]
     envs: tuple[Any, ...]
+    failed: Mapping[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def configurations(self) -> Sequence[Mapping[str, Any]]:
@@ -186,9 +194,14 @@ class Result:
 
     def _configuration(self, index: int) -> dict[str, Any]:
         rows = self.rows(index)
-        found = {name: stats.interval([last(self.metrics[name][row]) for row in rows]) for name in EPISODES[:2]}
+
+        def ends(name: str) -> list[float | None]:
+            # what a failed run's frozen policy returns is no result of its configuration
+            return [None if self.runs[row].run in self.failed else last(self.metrics[name][row]) for row in rows]
+
+        found = {name: stats.interval(ends(name)) for name in EPISODES[:2]}
         final = {name: dataclasses.asdict(value) | {"per_seed": list(value.per_seed)} for name, value in found.items()}
-        share = [last(self.metrics["switched_share"][row]) for row in rows]
+        share = [value for value in ends("switched_share") if value is not None]
         return {
             "agent": self.config["agent"],
             "env": self.config["env"],
@@ -196,7 +209,15 @@ class Result:
             "seeds": [self.runs[row].seed for row in rows],
             **final,
             "switched_share": number(np.mean(share)) if share else None,
+            "failed": self.failures(index),
         }
+
+    def failures(self, configuration: int | None = None) -> list[dict[str, Any]]:
+        """The runs that failed, of one configuration or of all: run, seed, step and cause."""
+        members = self.runs if configuration is None else [self.runs[row] for row in self.rows(configuration)]
+        return [
+            {"run": info.run, "seed": info.seed, **self.failed[info.run]} for info in members if info.run in self.failed
+        ]
 
     def rows(self, configuration: int) -> list[int]:
         """The runs of a configuration, as rows of `metrics`."""
@@ -299,7 +320,8 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
         config = json.loads((path / "config.json").read_text())
         lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
         if config["schema"] != SCHEMA:
-            raise InvalidSetting(f"run directory {str(path)!r}: schema = {config['schema']}; must be {SCHEMA}")
+            raise InvalidSetting(f"run directory {str(path)!r}: schema = {config['schema']!r}; must be {SCHEMA}")
+        _check_runs(config)
         runs = tuple(RunInfo(entry["run"], entry["seed"], entry["configuration"]) for entry in config["runs"])
         by_run: dict[int, list[Any]] = {info.run: [] for info in runs}
         for line in lines:
@@ -312,14 +334,29 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
                 # an older directory may lack columns, but nothing else does without these counts
                 found = [line[name] if name in COUNTS else line.get(name) for line in own]
                 metrics[name][row, : len(own)] = [math.nan if value is None else value for value in found]
+        failures = {line["run"]: line["failed"] for line in lines if line.get("failed") is not None}
+        failed = {run: {"step": int(one["step"]), "cause": str(one["cause"])} for run, one in failures.items()}
         env = envs.as_task(env) if env is not None else None
         grids = [entry["grid"] for entry in config["configurations"]]
         agents = tuple(_agent(config, grid, agent) for grid in grids)
         tasks = tuple(_env(config, grid, env) for grid in grids)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
+    except InvalidSetting:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise InvalidSetting(f"run directory {str(path)!r}: cannot be read ({reason}); must hold a run") from error
-    return Result(path, config, runs, metrics, agents, tasks)
+    return Result(path, config, runs, metrics, agents, tasks, failed)
+
+
+def _check_runs(config: Mapping[str, Any]) -> None:
+    """Refuse numbers of runs, programs and configurations that are none: they name rows, and folders of checkpoints."""
+    for place, entry in enumerate(config["runs"]):
+        if not all(type(entry[name]) is int for name in ("run", "seed", "configuration", "program")):
+            raise TypeError(f"runs[{place}] must be whole numbers")
+        # a shard has some of the numbers only
+        after = config["runs"][place - 1]["run"] if place else -1
+        if entry["run"] <= after or entry["configuration"] not in range(len(config["configurations"])):
+            raise ValueError(f"runs[{place}] does not fit the list of runs and configurations")
 
 
 def _agent(config: Mapping[str, Any], grid: Mapping[str, Any], agent: Agent | None) -> Agent:

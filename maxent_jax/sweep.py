@@ -115,7 +115,8 @@ class Chunk:
       env_steps: steps of all environments of a run so far.
       updates: optimiser steps of a run so far.
       seconds: wall time of the chunk, evaluation included.
-      metrics: by name, (runs,) float32; NaN for "does not have" and "mean over nothing".
+      metrics: by name, (runs,) float32; NaN for "does not have" and "mean over nothing". `failed_step` and
+        `failed_cause` are int32, see `freezing.Failure`.
       state: the agents' states, with a leading axis of runs.
       run: everything that the program changes, likewise; valid until the next chunk, which writes over it.
       counters: the steps so far, as the program has them.

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 
 from envs.fields import InvalidSetting
 from envs.training import for_training, is_finite
-from maxent_jax import blocks, replay
+from maxent_jax import blocks, freezing, replay
 from maxent_jax.agents.base import METRICS, Agent, Metrics, OffPolicyAgent, OnPolicyAgent, Rollout, Transition
+from maxent_jax.freezing import Failure
 
 EVALUATION_EPISODES = 10
 MOST_STEPS_OR_UPDATES = 32
@@ -43,6 +44,7 @@ class Run(flax.struct.PyTreeNode):
       episode_return: (N,) rewards of the episodes in progress.
       rows: replay, or nothing for an on-policy agent.
       key: the run's own randomness.
+      failure: when and why it failed; a failed run's agent is frozen, see `freezing`.
     """
 
     agent: Any
@@ -50,6 +52,7 @@ class Run(flax.struct.PyTreeNode):
     episode_return: jax.Array
     rows: jax.Array | None
     key: jax.Array
+    failure: Failure
 
 
 class Finished(flax.struct.PyTreeNode):
@@ -148,20 +151,22 @@ def begin(agent: Agent, env: Any, seed: jax.Array, plan: Schedule) -> Run:
     """A fresh run; all its randomness comes from its seed."""
     agent_key, env_key, key = jax.random.split(jax.random.key(seed), 3)
     rows = replay.init(plan.capacity, env) if plan.capacity else None
-    return Run(
+    run = Run(
         agent=agent.init(agent_key, env.spec),
         env=jax.vmap(for_training(env).reset)(jax.random.split(env_key, plan.envs)),
         episode_return=jnp.zeros(plan.envs),
         rows=rows,
         key=key,
+        failure=freezing.none(),
     )
+    return run.replace(failure=watch(run, no_steps()))
 
 
 def prefill(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule) -> tuple[Run, Counters, Metrics]:
     """Fill replay with uniformly random steps; nothing is learned."""
     del agent
     if not plan.prefill:
-        return run, counters, report({}, no_episodes())
+        return run, counters, report({}, no_episodes(), run.failure)
 
     def one_step(carry: Any, _: Any) -> tuple[Any, None]:
         run, counters, finished = carry
@@ -172,7 +177,7 @@ def prefill(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule
 
     carry = (run, counters, no_episodes())
     (run, counters, finished), _ = jax.lax.scan(one_step, carry, length=plan.prefill)
-    return run, counters, report({}, finished)
+    return run, counters, report({}, finished, run.failure)
 
 
 def train(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule) -> tuple[Run, Counters, Metrics]:
@@ -189,7 +194,7 @@ def train(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule) 
 
     carry = (run, counters, means, no_episodes())
     (run, counters, means, finished), _ = jax.lax.scan(body, carry, jnp.arange(plan.iterations, dtype=jnp.float32))
-    return run, counters, report(means, finished)
+    return run, counters, report(means, finished, run.failure)
 
 
 def off_policy_iteration(
@@ -199,17 +204,16 @@ def off_policy_iteration(
 
     def one_step(carry: Any, _: Any) -> tuple[Any, Finished]:
         run, counters = carry
-        key, action_key = jax.random.split(run.key)
-        action = agent.act(run.agent, run.env.obs, action_key)
-        run, transition, _, ended = step_environments(env, run.replace(key=key), action)
+        run, action = act(agent, run, counters)
+        run, transition, _, ended = step_environments(env, run, action)
         return remember(env, run, counters, transition), ended
 
     def one_update(run: Run, _: Any) -> tuple[Run, Metrics]:
         assert run.rows is not None
         key, batch_key, update_key = jax.random.split(run.key, 3)
         batch = replay.sample(run.rows, counters.env_steps, batch_key, agent.batch_size, env)
-        state, metrics = agent.update(run.agent, batch, update_key)
-        return run.replace(agent=state, key=key), metrics
+        state, metrics, failure = freezing.learn(agent, run.agent, batch, update_key, run.failure, counters.env_steps)
+        return run.replace(agent=state, key=key, failure=failure), metrics
 
     (run, counters), ended = jax.lax.scan(one_step, (run, counters), length=plan.steps)
     run, metrics = jax.lax.scan(one_update, run, length=plan.updates)
@@ -223,19 +227,35 @@ def on_policy_iteration(
     """A rollout of `plan.steps` steps of every environment, then one update from it."""
 
     def one_step(run: Run, _: Any) -> tuple[Run, tuple[Rollout, Finished]]:
-        key, action_key = jax.random.split(run.key)
-        action = agent.act(run.agent, run.env.obs, action_key)
-        run, transition, done, ended = step_environments(env, run.replace(key=key), action)
+        run, action = act(agent, run, counters)
+        run, transition, done, ended = step_environments(env, run, action)
         return run, (Rollout(transition, done), ended)
 
     run, (rollout, ended) = jax.lax.scan(one_step, run, length=plan.steps)
     key, update_key = jax.random.split(run.key)
-    state, metrics = agent.update(run.agent, rollout, update_key)
     counters = Counters(
         env_steps=counters.env_steps + plan.steps * plan.envs,
         updates=counters.updates + agent.gradient_steps,
     )
-    return run.replace(agent=state, key=key), counters, metrics, jax.tree.map(jnp.sum, ended)
+    state, metrics, failure = freezing.learn(agent, run.agent, rollout, update_key, run.failure, counters.env_steps)
+    return run.replace(agent=state, key=key, failure=failure), counters, metrics, jax.tree.map(jnp.sum, ended)
+
+
+def act(agent: Agent, run: Run, counters: Counters) -> tuple[Run, jax.Array]:
+    """A draw of the policy for every environment, (N, a); the run fails where its policy or environment is broken."""
+    key, action_key = jax.random.split(run.key)
+    action = agent.act(run.agent, run.env.obs, action_key)
+    failure = watch(run, counters, action)
+    return run.replace(key=key, failure=failure), freezing.only_finite(action)
+
+
+def watch(run: Run, counters: Counters, action: jax.Array | None = None) -> Failure:
+    """The run's failure, after a look at its environments and at the actions in hand."""
+    wild = False if action is None else ~freezing.are_finite(action)
+    cause = jnp.where(
+        jnp.any(run.env.info["broken"] > 0), freezing.ENVIRONMENT, jnp.where(wild, freezing.PARAMETERS, 0)
+    )
+    return freezing.note(run.failure, cause, counters.env_steps)
 
 
 def step_environments(env: Any, run: Run, action: jax.Array) -> tuple[Run, Transition, jax.Array, Finished]:
@@ -276,12 +296,16 @@ def add_finished(a: Finished, b: Finished) -> Finished:
     return jax.tree.map(jnp.add, a, b)
 
 
-def report(means: Metrics, finished: Finished) -> Metrics:
-    """The metrics of a chunk: `METRICS` and of the episodes; NaN is "does not have" and "mean over nothing"."""
+def report(means: Metrics, finished: Finished, failure: Failure) -> Metrics:
+    """The metrics of a chunk: `METRICS`, of the episodes, and the failure.
+
+    NaN is "does not have" and "mean over nothing". A failed run has learned nothing: its `METRICS` are NaN.
+    """
     nothing = jnp.full((), jnp.nan)
     mean_return = jnp.where(finished.count > 0, finished.total / finished.count, jnp.nan)
     episodes = {"return_training": mean_return, "nonfinite": finished.nonfinite}
-    return episodes | {name: means.get(name, nothing) for name in METRICS}
+    learned = {name: jnp.where(freezing.failed(failure), nothing, means.get(name, nothing)) for name in METRICS}
+    return episodes | learned | {"failed_step": failure.step, "failed_cause": failure.cause}
 
 
 def evaluate(agent: Agent, env: Any, run: Run, counters: Counters) -> Metrics:

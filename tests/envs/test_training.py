@@ -148,3 +148,16 @@ def test_state_that_is_not_finite_ends_the_episode_and_teaches_nothing():
     assert 0 <= float(broken.obs[0]) < 1
     assert float(broken.obs[0]) != float(states[0].obs[0])
     np.testing.assert_allclose(after.obs, broken.obs + 0.3, rtol=1e-6)
+
+
+def test_a_first_state_that_is_not_finite_is_marked_and_shown_as_zeros():
+    class Lost(Walk):
+        def start(self, key):
+            return jnp.nan * jax.random.uniform(key)
+
+    states = play(envs.for_training(build(Lost, {})), [0.1, 0.1])
+    assert [float(state.info["broken"]) for state in states] == [1, 1, 1]
+    assert [float(state.obs[0]) for state in states] == [0, 0, 0]
+    assert [float(state.reward) for state in states] == [0, 0, 0]
+    assert np.isfinite(states[-1].info["final_obs"]).all()
+    assert [float(state.info["broken"]) for state in play(walk(cliff=1.5), [0.1, 0.5, 0.1])] == [0, 0, 0, 0]

@@ -93,3 +93,45 @@ class Remembering(Still, OnPolicyAgent):
 
     def update(self, state, batch, key):
         return (state[1], batch), {"value_mean": batch.transition.reward.mean()}
+
+
+@flax.struct.dataclass
+class Faulty(Walk):
+    """The same walk, of which one thing at a time stops being finite."""
+
+    unpaid: float = setting(1e9, "beyond this the reward is not finite")
+    blind: float = setting(1e9, "beyond this the observation is not finite")
+    nowhere: float = setting(1e9, "starts beyond this are not finite")
+
+    def reset(self, rng):
+        point = jnp.stack([jax.random.uniform(rng), 0.0])
+        point = jnp.where(point[0] > self.nowhere, jnp.array([jnp.nan, 0.0]), point)
+        return initial_state(point, point)
+
+    def step(self, state, action):
+        after = super().step(state, action)
+        position = after.pipeline_state[0]
+        return after.replace(
+            reward=jnp.where(position > self.unpaid, jnp.inf, after.reward),
+            obs=jnp.where(position > self.blind, jnp.nan, after.obs),
+        )
+
+
+@flax.struct.dataclass
+class Breaking(Counting):
+    """Its state is the number of updates; after so many of them its loss, its state or its actions are not finite."""
+
+    loss_at: float = setting(1e9, "updates before the one whose loss is not finite")
+    state_at: float = setting(1e9, "updates before the one that makes a state which is not finite")
+    act_at: float = setting(1e9, "updates after which its actions are not finite")
+
+    def init(self, key, spec):
+        return jnp.zeros(())
+
+    def act(self, state, obs, key, deterministic=False):
+        return super().act(state, obs, key, deterministic) + jnp.where(state >= self.act_at, jnp.nan, 0.0)
+
+    def update(self, state, batch, key):
+        loss = jnp.where(state == self.loss_at, jnp.inf, batch.reward.mean())
+        after = jnp.where(state == self.state_at, jnp.nan, state + 1)
+        return after, {"critic_loss": loss, "q_mean": batch.reward.mean()}

@@ -22,7 +22,9 @@ GRID = {"alpha": [0.1, 0.2], "batch_size": [4, 8]}
 
 
 def train(out, **options):
-    return sweep("sac", "toy", GRID, agent_fields=tiny.FIELDS["sac"], seeds=2, steps=32, evaluations=2, out=out, **options)
+    return sweep(
+        "sac", "toy", GRID, agent_fields=tiny.FIELDS["sac"], seeds=2, steps=32, evaluations=2, out=out, **options
+    )
 
 
 @pytest.fixture(scope="module")

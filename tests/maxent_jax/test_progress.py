@@ -16,8 +16,8 @@ def sweep(grid=None):
     return expand(agent, envs.make("toy"), (0, 1), grid or {}, steps=1000, envs=1, evaluations=2)
 
 
-def chunk(index, returns=(-3.0, 1.0)):
-    metrics = {"return_deterministic": np.float32(returns)}
+def chunk(index, returns=(-3.0, 1.0), failed=(-1, -1)):
+    metrics = {"return_deterministic": np.float32(returns), "failed_step": np.array(failed)}
     return Chunk(index, env_steps=10 + 500 * index, updates=500 * index, seconds=0.5, metrics=metrics, state=None)
 
 
@@ -76,6 +76,16 @@ def test_untrained_is_said_where_nothing_was_stepped():
 @pytest.mark.parametrize("terminal", [False, True])
 def test_returns_that_are_not_numbers_do_no_harm(terminal):
     follow(Reporter(console(terminal), 2 * 1010), sweep().programs, returns=(np.nan, np.nan))
+
+
+@pytest.mark.parametrize(
+    ("failed", "expected"),
+    [((-1, 0), "return -3 (-3 to -3), failed: 1 of 2"), ((4, 0), "return none, failed: 2 of 2")],
+)
+def test_failed_runs_are_counted_and_left_out_of_the_mean(failed, expected):
+    output, (program,) = console(), sweep().programs
+    Reporter(output, 2 * 1010).chunk(program, chunk(1, failed=failed))
+    assert output.file.getvalue().rstrip().endswith(f", {expected}")
 
 
 def test_lines_are_neither_markup_nor_wrapped():

@@ -92,11 +92,12 @@ def test_k_evaluations_are_k_plus_1_lines_that_count_prefill_environments_and_up
 
 def test_every_line_has_every_field_and_null_where_there_is_nothing(lines):
     for line in lines:
-        assert set(line) == {"run", "seed", *runs.COLUMNS}
+        assert set(line) == {"run", "seed", "failed", *runs.COLUMNS}
         assert set(line) >= PROMISED
         assert {name for name in line if "second" in name} == CLOCKS
         trained = line["updates"] > 0
-        nothing = {name for name in line if line[name] is None}
+        nothing = {name for name in line if line[name] is None} - {"failed"}
+        assert line["failed"] is None
         learned = set(runs.METRICS) if not trained else NOT_OF_ADAENT
         assert nothing == learned
         assert all(math.isfinite(value) for value in line.values() if value is not None)
@@ -132,7 +133,9 @@ def test_rates_are_those_of_one_run(agent, index, steps_per_second, updates_per_
     built = fields.build(AGENTS[agent], tiny.FIELDS[agent] | own)
     (program,) = expand(built, envs.make("toy"), (0, 1), {}, steps=60, envs=2, evaluations=3).programs
     metrics = {name: np.zeros(2, np.float32) for name in (*runs.EPISODES, *runs.METRICS)}
+    metrics |= {"failed_step": np.array([-1, 7]), "failed_cause": np.array([0, 1])}
     lines = runs.metric_lines(program, Chunk(index, 32, 10, seconds=0.5, metrics=metrics, state=None), elapsed=1.23456)
+    assert [line["failed"] for line in lines] == [None, {"step": 7, "cause": "loss"}]
     for line in lines:
         assert line["elapsed_seconds"] == 1.235
         assert line["env_steps_per_second"] == steps_per_second

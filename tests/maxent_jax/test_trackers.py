@@ -1,0 +1,184 @@
+import importlib.util
+import io
+import json
+import os
+import struct
+import sys
+
+import pytest
+import tiny
+from rich.console import Console
+from tensorboardX.proto.event_pb2 import Event
+
+from envs.fields import InvalidSetting
+from maxent_jax import api, cli, trackers
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+LINE = {"run": 3, "seed": 7, "env_steps": 40, "updates": 20, "q_mean": 0.5, "entropy": None, "failed": None}
+CONFIG = {"agent": "sac"}
+
+
+def scalars(folder):
+    """What an event file of TensorBoard says: (name, step, value) in order; its records are length, crc, data, crc."""
+    (file,) = folder.iterdir()
+    data, found = file.read_bytes(), []
+    while data:
+        (length,) = struct.unpack("<Q", data[:8])
+        event = Event.FromString(data[12 : 12 + length])
+        found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        data = data[16 + length :]
+    return found
+
+
+class Stub:
+    """A tracker that raises where it is told to."""
+
+    def __init__(self, where, said):
+        self.where, self.said = where, said
+
+    def __call__(self, out, config):
+        self._go("init")
+        return self
+
+    def log(self, line):
+        self.said.append(line)
+        self._go("log")
+
+    def close(self):
+        self.said.append("closed")
+        self._go("close")
+
+    def _go(self, place):
+        if place == self.where:
+            raise RuntimeError(f"no\nroute, {place}")
+
+
+def train(out, names, console=None):
+    job = api.prepare("sac", "toy", **tiny.RUNS, agent_fields=tiny.FIELDS["sac"], out=out, trackers=names)
+    return api.execute(job, console)
+
+
+def test_numbers_are_what_can_be_drawn():
+    assert trackers.numbers(LINE) == {"updates": 20, "q_mean": 0.5}
+
+
+def test_tensorboard_gets_what_metrics_jsonl_gets(tmp_path):
+    result = train(tmp_path / "run", ("tensorboard",))
+    lines = [json.loads(line) for line in (result.path / "metrics.jsonl").read_text().splitlines()]
+    for run in range(3):
+        expected = [
+            (name, line["env_steps"], pytest.approx(value, rel=1e-6))
+            for line in lines
+            if line["run"] == run
+            for name, value in trackers.numbers(line).items()
+        ]
+        assert len(expected) > 20
+        assert scalars(result.path / "tensorboard" / f"run_{run}") == expected
+
+
+def test_event_files_are_whole_after_every_line(tmp_path):
+    tracker = trackers.TensorBoard(tmp_path, CONFIG)
+    tracker.log(LINE)
+    assert scalars(tmp_path / "tensorboard" / "run_3") == [("updates", 40, 20), ("q_mean", 40, 0.5)]
+    tracker.close()
+
+
+@pytest.mark.parametrize(("where", "seen"), [("init", 0), ("log", 1), ("close", 10)])
+def test_a_tracker_that_fails_is_reported_once_and_stops_nothing(where, seen, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setitem(trackers.TRACKERS, "tensorboard", Stub(where, said))
+    console = Console(file=io.StringIO(), width=200)
+    result = train(tmp_path / "run", ("tensorboard",), console)
+    assert json.loads((result.path / "summary.json").read_text())["complete"]
+    assert len(said) == seen  # three lines after each of three chunks, and the end
+    reports = [line for line in console.file.getvalue().splitlines() if "tensorboard" in line]
+    assert reports == [f"  tensorboard has failed and follows no longer: no route, {where}"]
+
+
+def test_the_others_go_on_where_one_fails(tmp_path):
+    said, reports = [], []
+    broken, whole = Stub("log", []), Stub("", said)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trackers, "TRACKERS", {"broken": broken, "whole": whole})
+        following = trackers.Following(("broken", "whole"), tmp_path, CONFIG, reports.append)
+        following.log([LINE, LINE])
+        following.log([LINE])
+        following.close()
+    assert said == [LINE, LINE, LINE, "closed"]
+    assert len(broken.said) == len(reports) == 1
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_package_that_is_missing_is_one_line_and_nothing_is_written(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, trackers.PACKAGES[name], None)
+    assert cli.main(["train", "sac", "--env", "toy", f"--{name}"]) == 2
+    package = trackers.PACKAGES[name]
+    expected = f"tracker '{name}': {package} is not installed; must be: pip install 'maxent-jax[{name}]'"
+    assert capsys.readouterr().err.strip() == f"maxent-jax: {expected}"
+    assert os.listdir() == []
+
+
+def test_a_folder_named_as_a_package_is_none(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(trackers.PACKAGES, "wandb", "folder")
+    with pytest.raises(InvalidSetting, match="folder is not installed"):
+        trackers.check(("wandb",), 1)
+
+
+def test_unknown_trackers_and_too_many_runs_are_refused():
+    with pytest.raises(InvalidSetting, match="tracker 'tensorbord' is unknown; did you mean 'tensorboard'"):
+        trackers.check(("tensorbord",), 1)
+    with pytest.raises(InvalidSetting, match="tracker 'tensorboard': 101 runs; must be at most 100"):
+        trackers.check(("tensorboard",), 101)
+    assert trackers.check(("tensorboard", "tensorboard"), 100) == ("tensorboard",)
+
+
+def test_flags_ask_for_trackers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jobs = []
+    monkeypatch.setattr("maxent_jax.api.execute", lambda job, console: jobs.append(job))
+    assert cli.main(["train", "sac", "--env", "toy", "--tensorboard", "--steps", "10"]) == 0
+    assert cli.main(["train", "sac", "--env", "toy"]) == 0
+    assert [job.trackers for job in jobs] == [("tensorboard",), ()]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="wandb is an extra")
+def test_wandb_offline(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    reports = []
+    following = trackers.Following(("wandb",), tmp_path, CONFIG, reports.append)
+    following.log([LINE])
+    following.close()
+    assert reports == []
+    assert list((tmp_path / "wandb").glob("offline-run-*"))
+
+
+def test_wandb_is_told_each_run_over_its_own_steps(tmp_path, monkeypatch):
+    class Wandb:
+        def __init__(self):
+            self.calls = []
+
+        def init(self, **options):
+            self.calls.append(("init", options["dir"], options["config"]))
+            return self
+
+        def define_metric(self, name, step_metric):
+            self.calls.append((name, step_metric))
+
+        def log(self, values):
+            self.calls.append(values)
+
+        def finish(self):
+            self.calls.append("finish")
+
+    stub = Wandb()
+    monkeypatch.setitem(sys.modules, "wandb", stub)
+    following = trackers.Following(("wandb",), tmp_path, CONFIG, print)
+    following.log([LINE, LINE])
+    following.close()
+    values = {"run_3/updates": 20, "run_3/q_mean": 0.5, "run_3/env_steps": 40}
+    expected = [("init", str(tmp_path), CONFIG), ("run_3/*", "run_3/env_steps"), values, values, "finish"]
+    assert stub.calls == expected
