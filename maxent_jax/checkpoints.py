@@ -181,8 +181,10 @@ def _rest(run: Run, counters: Counters) -> list[Any]:
 
 def _fill_up(found: np.ndarray | None, like: Any) -> jax.Array | None:
     """Replay as the program wants it: what was not filled yet, and what a longer run has more, is zeros."""
-    if like is None:
+    if like is None and found is None:
         return None
+    if like is None:
+        raise ValueError("replay is there")
     found = np.zeros((like.shape[0], 0, like.shape[2]), like.dtype) if found is None else np.asarray(found)
     missing = like.shape[1] - found.shape[1]
     if missing < 0:
