@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -55,6 +56,16 @@ def place(tree: Any, axes: Any) -> Any:
         return jax.tree.map(one, leaf)
 
     return jax.tree.map(put, axes, tree, is_leaf=_is_none)
+
+
+def cut(tree: Any, runs: int) -> Any:
+    """The first runs: what is left when padding is taken off."""
+    return jax.tree.map(lambda leaf: leaf if len(leaf) == runs else leaf[:runs], tree)
+
+
+def pad(tree: Any, more: int) -> Any:
+    """The runs of one device and `more` copies of the last."""
+    return jax.tree.map(lambda x: jnp.concatenate([x, *[x[-1:]] * more]), tree) if more else tree
 
 
 def move(tree: Any, axis: int | None) -> Any:

@@ -117,8 +117,8 @@ class Chunk:
       seconds: wall time of the chunk, evaluation included.
       metrics: by name, (runs,) float32; NaN for "does not have" and "mean over nothing". `failed_step` and
         `failed_cause` are int32, see `freezing.Failure`.
-      state: the agents' states, with a leading axis of runs.
-      run: everything that the program changes, likewise; valid until the next chunk, which writes over it.
+      padded: everything that the program changes, with a leading axis of runs and their padding; valid until the next
+        chunk, which writes over it.
       counters: the steps so far, as the program has them.
     """
 
@@ -127,9 +127,18 @@ class Chunk:
     updates: int
     seconds: float
     metrics: dict[str, np.ndarray]
-    state: Any
-    run: Any = None
+    padded: Any = None
     counters: Any = None
+
+    @property
+    def run(self) -> Any:
+        """Everything that the program changes, of the runs alone; a copy where there is padding."""
+        return devices.cut(self.padded, len(self.metrics["return_training"]))
+
+    @property
+    def state(self) -> Any:
+        """The agents' states, with a leading axis of runs; valid as `padded` is."""
+        return devices.cut(self.padded.agent, len(self.metrics["return_training"]))
 
 
 def expand(
@@ -315,7 +324,9 @@ class Compiled:
             run = self.begin(*given, devices.place(_seeds(self.program), 0))
             before, counters = -1, devices.place(trainer.no_steps(), None)
         else:
-            before, run, counters = start[0], devices.move(start[1], 0), devices.move(start[2], None)
+            before, run, counters = start
+            run = devices.move(devices.pad(run, self.program.padding), 0)
+            counters = devices.move(counters, None)
         del start  # nothing may hold on to what a chunk is given to keep
         for index in range(before + 1, self.program.schedule.chunks + 1):
             advance = self.train if index else self.prefill
@@ -324,7 +335,7 @@ class Compiled:
             numbers = {name: value[:runs] for name, value in devices.gather(metrics).items()}
             now = time.perf_counter()
             steps, updates = int(counters.env_steps), int(counters.updates)
-            yield Chunk(index, steps, updates, now - started, numbers, run.agent, run, counters)
+            yield Chunk(index, steps, updates, now - started, numbers, run, counters)
             started = time.perf_counter()
 
 
@@ -345,13 +356,15 @@ def agent_bytes(program: Program) -> int:
 
 
 def shapes(program: Program) -> trainer.Run:
-    """What a program holds on the device, as shapes."""
+    """What a program holds on the device, as shapes; without padding."""
 
     def one(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
         return trainer.begin(agent, env, seed, program.schedule)
 
     axes = (program.agent_axes, program.env_axes, 0)
-    return jax.eval_shape(jax.vmap(one, in_axes=axes), program.agent, program.env, _seeds(program))
+    padded = jax.eval_shape(jax.vmap(one, in_axes=axes), program.agent, program.env, _seeds(program))
+    runs = len(program.runs)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((runs, *leaf.shape[1:]), leaf.dtype), padded)
 
 
 def tree_bytes(tree: Any) -> int:

@@ -198,9 +198,7 @@ def written(tmp_path_factory):
     lines = [
         line
         for index in range(3)
-        for line in runs.metric_lines(
-            job.sweep.programs[0], Chunk(index, 32 * index, 32 * index, 1.0, metrics, None), 1.0
-        )
+        for line in runs.metric_lines(job.sweep.programs[0], Chunk(index, 32 * index, 32 * index, 1.0, metrics), 1.0)
     ]
     (folder / "config.json").write_text(json.dumps(job.config))
     (folder / "metrics.jsonl").write_text("".join(map(runs.to_line, lines)))

@@ -18,7 +18,7 @@ def sweep(grid=None):
 
 def chunk(index, returns=(-3.0, 1.0), failed=(-1, -1)):
     metrics = {"return_deterministic": np.float32(returns), "failed_step": np.array(failed)}
-    return Chunk(index, env_steps=10 + 500 * index, updates=500 * index, seconds=0.5, metrics=metrics, state=None)
+    return Chunk(index, env_steps=10 + 500 * index, updates=500 * index, seconds=0.5, metrics=metrics)
 
 
 def console(terminal=False):
@@ -69,7 +69,7 @@ def test_remaining_time_follows_the_clock(monkeypatch):
 def test_untrained_is_said_where_nothing_was_stepped():
     output, (program,) = console(), sweep().programs
     first = chunk(0)
-    Reporter(output, 2000).chunk(program, Chunk(0, 0, 0, first.seconds, first.metrics, None))
+    Reporter(output, 2000).chunk(program, Chunk(0, 0, 0, first.seconds, first.metrics))
     assert "0 of 2,000 steps, 0 steps/s, untrained, return -1" in output.file.getvalue()
 
 

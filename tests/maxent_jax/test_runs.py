@@ -134,7 +134,7 @@ def test_rates_are_those_of_one_run(agent, index, steps_per_second, updates_per_
     (program,) = expand(built, envs.make("toy"), (0, 1), {}, steps=60, envs=2, evaluations=3).programs
     metrics = {name: np.zeros(2, np.float32) for name in (*runs.EPISODES, *runs.METRICS)}
     metrics |= {"failed_step": np.array([-1, 7]), "failed_cause": np.array([0, 1])}
-    lines = runs.metric_lines(program, Chunk(index, 32, 10, seconds=0.5, metrics=metrics, state=None), elapsed=1.23456)
+    lines = runs.metric_lines(program, Chunk(index, 32, 10, seconds=0.5, metrics=metrics), elapsed=1.23456)
     assert [line["failed"] for line in lines] == [None, {"step": 7, "cause": "loss"}]
     for line in lines:
         assert line["elapsed_seconds"] == 1.235
