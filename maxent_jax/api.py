@@ -289,9 +289,10 @@ def prepare(
         "shard": shard,
     }
     part = Shard.parse(shard)
-    for option, given_at_all in (("resume = true", resume), (f"shard = {fields.show(shard)}", shard is not None)):
-        if given_at_all and out is None:
-            raise InvalidSetting(f"{option}: needs out, the run directory")
+    if resume and out is None:
+        raise InvalidSetting("resume = true: needs out, the run directory to go on with")
+    if shard is not None and out is None:
+        raise InvalidSetting(f"shard = {fields.show(shard)}: needs out, the folder that all shards share")
     if shard is not None and out is not None:
         out = Path(out) / part.folder
     started = resuming.started_with(Path(out)) if resume and out is not None else None

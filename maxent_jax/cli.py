@@ -20,7 +20,7 @@ import experiments
 from envs import external, fields
 from envs.fields import InvalidSetting, Setting
 from experiments import published
-from maxent_jax import api, cache, cards, interrupts, plan, plots, runs, status, trackers, video
+from maxent_jax import api, cache, cards, interrupts, plan, plots, runs, status, submit, trackers, video
 from maxent_jax.agents import AGENTS, agent_class
 from maxent_jax.faults import Fault
 from maxent_jax.merging import merge, shards_in
@@ -66,6 +66,18 @@ TRAINING = (
     NO_CACHE,
     TENSORBOARD,
     WANDB,
+)
+COMMAND = required("COMMAND", "what is trained in shards", ("train", "sweep"))
+SUBMIT = (
+    required("out", "folder of the shards' run directories; all machines must see it"),
+    option("cluster", str, "the engine", "local", choices=submit.CLUSTERS),
+    option("shards", int, "how many shards", 2, low=1),
+    option("at_once", int, "local: processes side by side", 1, low=1),
+    option("retries", int, "local, ray: how often a shard that was killed or lost is started again", 3, low=0),
+    option("minutes", int, "slurm: most minutes of a shard's turn; it is queued again and goes on", 60, low=1),
+    option("slurm", str, "slurm: NAME=VALUE,... for sbatch, like partition=gpu,gres=gpu:1"),
+    option("address", str, "ray: a running cluster's; none: one that is started here"),
+    option("gpus", float, "ray: GPUs of a shard, may be a part of one", 0.0, low=0),
 )
 SECONDS_BETWEEN_LOOKS = 5.0
 MEMORY = option("memory", float, "gigabytes (1e9 bytes) that the device has; none: what is free here", above=0)
@@ -118,9 +130,17 @@ def sweep_command(words: list[str]) -> None:
 
 
 def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
+    request = _training(command, words, more)
+    if request is not None:
+        agent, env, options = request
+        api.train(agent, env, **options, console=CONSOLE)
+
+
+def _training(command: str, words: list[str], more: tuple[Setting, ...]) -> tuple[str, str, dict[str, Any]] | None:
+    """What `api.train` is asked for by a command line of `train` or `sweep`; None after help."""
     request = _request(command, words, (*TRAINING, *more))
     if request is None:
-        return
+        return None
     agent, env, given, own = request
     grid = _grid(given.grid, *own)
     if command == "sweep" and not grid:
@@ -128,8 +148,8 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
     options = given.options
     cache.use(not options["no_cache"])
     names = ("evaluations", "out", "resume", "checkpoint_every", "keep", "shard")
-    more = {name: options[name] for name in names} | {"trackers": _trackers(options)}
-    api.train(agent, env, **_asked(given), **more, grid=grid, console=CONSOLE)
+    asked = {name: options[name] for name in names} | {"trackers": _trackers(options), "grid": grid}
+    return agent, env, _asked(given) | asked
 
 
 def _trackers(options: Mapping[str, Any]) -> list[str]:
@@ -145,6 +165,51 @@ def resume_command(words: list[str]) -> None:
     options = {name: given.options[name] for name in ("steps", "checkpoint_every", "keep")}
     cache.use(not given.options["no_cache"])
     api.resume(given.positional[0], **options, trackers=_trackers(given.options), console=CONSOLE)
+
+
+def submit_command(words: list[str]) -> None:
+    """Train the shards of a sweep on Slurm, on Ray, or in processes of this machine."""
+    taken = take_apart(words)
+    names = {f"--{field.name}" for field in SUBMIT}
+    mine = [word for name, value in taken.options if name in names for word in _words(name, value)]
+    rest = [word for name, value in taken.options if name not in names for word in _words(name, value)]
+    command, asks = taken.positional[:1], ["--help"] if taken.help else []
+    about = "COMMAND: train or sweep; what follows it, as there, is trained in shards, each in a folder of its own."
+    options = parse(f"{PROGRAM} submit", [*command, *mine, *asks], SUBMIT, about, (COMMAND,)).options
+    inner = (*taken.positional[1:], *rest)
+    out, count = Path(options["out"]), options["shards"]
+    shards = submit.Shards((*command, *inner), out, count)
+    for words in (shards.of(1), shards.of(count)):  # a mistake is told here, not in every shard's log
+        request = _training(words[0], words[1:], (GRID,) if words[0] == "sweep" else ())
+        if request is not None:
+            agent, env, asked = request
+            api.prepare(agent, env, **asked)
+    out.mkdir(parents=True, exist_ok=True)
+    if options["cluster"] == "local":
+        submit.local(shards, options["at_once"], options["retries"])
+    elif options["cluster"] == "ray":
+        submit.ray(shards, options["address"], options["gpus"], options["retries"])
+    else:
+        jobs = submit.slurm(shards, options["minutes"], _pairs(options["slurm"]))
+        CONSOLE.print(f"{len(jobs)} shards submitted: {', '.join(str(job.job_id) for job in jobs[:8])} ...")
+        CONSOLE.print(f"`{PROGRAM} status {out} --watch` follows them, `{PROGRAM} merge {out}` puts them together")
+        return
+    CONSOLE.print(f"{out}: {count} shards finished; `{PROGRAM} merge {out}` puts them together", soft_wrap=True)
+
+
+def _words(name: str, value: str | None) -> list[str]:
+    return [name if value is None else f"{name}={value}"]
+
+
+def _pairs(text: str | None) -> dict[str, str]:
+    """`NAME=VALUE,...` by name."""
+    pairs = [part.partition("=") for part in (text or "").split(",") if part]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise InvalidSetting(
+                f"slurm = {text!r}: must be NAME=VALUE, with commas between, like partition=gpu,gres=gpu:1"
+            )
+    return {name: value for name, _, value in pairs}
 
 
 def merge_command(words: list[str]) -> None:
@@ -325,6 +390,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": train_command,
     "sweep": sweep_command,
     "resume": resume_command,
+    "submit": submit_command,
     "merge": merge_command,
     "status": status_command,
     "reproduce": reproduce_command,

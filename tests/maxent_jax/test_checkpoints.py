@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maxent_jax import checkpoints
+from maxent_jax import checkpoints, freezing
 from maxent_jax.checkpoints import Place, Saver
 from maxent_jax.faults import Fault
 from maxent_jax.trainer import Counters, Run
@@ -24,7 +24,8 @@ def state(steps=3, capacity=5):
     keys = jax.random.split(jax.random.key(3), 2)
     env = {"noise": keys, "flag": jnp.array([True, False]), "none": None, "empty": jnp.zeros((2, 0))}
     agent = {"w": jnp.array([[1.5, jnp.nan], [-0.0, 1e-42]]), "count": jnp.arange(2)}
-    run = Run(agent=agent, env=env, episode_return=jnp.ones((2, 1)), rows=rows, key=keys)
+    failure = jax.vmap(lambda _: freezing.none())(jnp.arange(2))
+    run = Run(agent=agent, env=env, episode_return=jnp.ones((2, 1)), rows=rows, key=keys, failure=failure)
     return run, Counters(jnp.int32(steps), jnp.int32(7))
 
 
