@@ -181,7 +181,8 @@ def prefill(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule
 
 
 def train(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule) -> tuple[Run, Counters, Metrics]:
-    """One chunk: `plan.iterations` times collect and learn."""
+    """One chunk: `plan.iterations` times collect and learn; a run that fails keeps the agent that it came with."""
+    before = run.agent
     iteration: Any = on_policy_iteration if isinstance(agent, OnPolicyAgent) else off_policy_iteration
     shapes = jax.eval_shape(lambda: iteration(agent, env, run, counters, plan)[2])
     means = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
@@ -194,7 +195,8 @@ def train(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule) 
 
     carry = (run, counters, means, no_episodes())
     (run, counters, means, finished), _ = jax.lax.scan(body, carry, jnp.arange(plan.iterations, dtype=jnp.float32))
-    return run, counters, report(means, finished, run.failure)
+    state, failure = freezing.keep(before, run.agent, run.failure, counters.env_steps)
+    return run.replace(agent=state, failure=failure), counters, report(means, finished, failure)
 
 
 def off_policy_iteration(
@@ -212,7 +214,8 @@ def off_policy_iteration(
         assert run.rows is not None
         key, batch_key, update_key = jax.random.split(run.key, 3)
         batch = replay.sample(run.rows, counters.env_steps, batch_key, agent.batch_size, env)
-        state, metrics, failure = freezing.learn(agent, run.agent, batch, update_key, run.failure, counters.env_steps)
+        state, metrics = agent.update(run.agent, batch, update_key)
+        failure = freezing.look(run.failure, metrics, counters.env_steps)
         return run.replace(agent=state, key=key, failure=failure), metrics
 
     (run, counters), ended = jax.lax.scan(one_step, (run, counters), length=plan.steps)
@@ -237,7 +240,8 @@ def on_policy_iteration(
         env_steps=counters.env_steps + plan.steps * plan.envs,
         updates=counters.updates + agent.gradient_steps,
     )
-    state, metrics, failure = freezing.learn(agent, run.agent, rollout, update_key, run.failure, counters.env_steps)
+    state, metrics = agent.update(run.agent, rollout, update_key)
+    failure = freezing.look(run.failure, metrics, counters.env_steps)
     return run.replace(agent=state, key=key, failure=failure), counters, metrics, jax.tree.map(jnp.sum, ended)
 
 

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -68,10 +67,6 @@ class SACAdaEnt(SAC):
         plain_key = jax.random.fold_in(key, 2)  # 0 and 1 are the keys that SAC's own split gives its actor and critics
         plain_critic = self.init_critic(plain_key, spec)
         return AdaEntState(soft.actor, soft.critic, soft.temperature, plain_critic)
-
-    def learned(self, state: AdaEntState) -> Any:
-        """The plain critics' parameters, too."""
-        return super().learned(state), state.plain_critic.params
 
     def update_critics(self, state: AdaEntState, batch: Transition, key: jax.Array) -> tuple[AdaEntState, Metrics]:
         """Fit the soft twins as SAC does, and the plain twins to r + gamma^d (1 - terminated) min Q'."""

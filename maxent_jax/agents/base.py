@@ -107,10 +107,6 @@ class Agent(flax.struct.PyTreeNode, abc.ABC):
         del state, obs, action
         return {}
 
-    def learned(self, state: Any) -> Any:
-        """The parts of a state that must be finite after an update; what follows from them may be left out."""
-        return state
-
     @property
     @abc.abstractmethod
     def gradient_steps(self) -> int:

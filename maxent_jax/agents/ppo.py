@@ -124,10 +124,6 @@ class PPO(OnPolicyAgent):
         mean, log_std = self.policy(state.params["actor"], self.normalise(state, obs))
         return distributions.normal_log_prob(action, mean, log_std)
 
-    def learned(self, state: PPOState) -> Any:
-        """Parameters and statistics: moments are finite where these were."""
-        return state.params, state.statistics
-
     def update(self, state: PPOState, batch: Rollout, key: jax.Array) -> tuple[PPOState, Metrics]:
         """`passes` passes over the rollout in shuffled batches."""
         step = batch.transition

@@ -98,10 +98,6 @@ class SAC(OffPolicyAgent):
         """The smaller of the soft twins."""
         return {"soft": self.min_q(state.critic.params, obs, action)}
 
-    def learned(self, state: SACState) -> Any:
-        """Parameters: targets and moments are finite where these were."""
-        return state.actor.params, state.critic.params, state.temperature.params
-
     def update(self, state: S, batch: Transition, key: jax.Array) -> tuple[S, Metrics]:
         """Critics, then actor, then temperature, then targets."""
         next_key, actor_key = jax.random.split(key)

@@ -21,14 +21,17 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 SMALL = {"batch_size": 4, "draw": 1.0, "noise": 0.5}
 
 
-def ran(agent, env, steps=40, envs=1, seed=0):
-    """A run after its prefill and one chunk, and the chunk's report."""
-    plan = trainer.schedule(agent, steps, envs, evaluations=1)
+def ran(agent, env, steps=40, envs=1, seed=0, chunks=1):
+    """A run after its prefill and all chunks, and the last one's report."""
+    plan = trainer.schedule(agent, steps, envs, evaluations=chunks)
 
     @jax.jit
     def go(agent, env):
         run, counters, _ = trainer.prefill(agent, env, trainer.begin(agent, env, seed, plan), trainer.no_steps(), plan)
-        return trainer.train(agent, env, run, counters, plan)
+        report = {}
+        for _ in range(chunks):
+            run, counters, report = trainer.train(agent, env, run, counters, plan)
+        return run, counters, report
 
     return go(agent, env)
 
@@ -41,13 +44,17 @@ def all_finite(tree):
     return all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tree))
 
 
-@pytest.mark.parametrize(("field", "cause"), [("loss_at", freezing.LOSS), ("state_at", freezing.PARAMETERS)])
-def test_the_state_before_the_failing_update_is_kept(field, cause):
-    agent, env = build(Breaking, SMALL | {field: 7.0}), build(Walk, {})
-    run, _, report = ran(agent, env)
-    assert run.agent == 7.0
-    assert (run.failure.step, run.failure.cause) == (8, cause)  # the eighth update follows the eighth step
-    assert (report["failed_step"], report["failed_cause"]) == (8, cause)
+@pytest.mark.parametrize(
+    # the 18th update follows the 18th step; a parameter is looked at when its chunk ends
+    ("field", "cause", "step"),
+    [("loss_at", freezing.LOSS, 18), ("state_at", freezing.PARAMETERS, 20)],
+)
+def test_the_state_before_the_failing_chunk_is_kept(field, cause, step):
+    agent, env = build(Breaking, SMALL | {field: 17.0}), build(Walk, {})
+    run, _, report = ran(agent, env, chunks=4)
+    assert run.agent == 10.0
+    assert (run.failure.step, run.failure.cause) == (step, cause)
+    assert (report["failed_step"], report["failed_cause"]) == (step, cause)
     assert np.isnan(report["q_mean"])  # it is finite, but nothing was learned
     assert np.isnan(report["critic_loss"])
     assert all_finite(transitions(run, env))
@@ -63,7 +70,7 @@ def test_a_sound_run_reports_no_fault():
 def test_actions_that_are_not_finite_fail_the_run_and_are_not_stored():
     agent, env = build(Breaking, SMALL | {"act_at": 5.0}), build(Walk, {"horizon": 1000})
     run, _, _ = ran(agent, env)
-    assert (run.failure.step, run.failure.cause, run.agent) == (5, freezing.PARAMETERS, 5.0)
+    assert (run.failure.step, run.failure.cause, run.agent) == (5, freezing.PARAMETERS, 0.0)
     rows = transitions(run, env)
     assert all_finite(rows)
     assert np.all(rows.action[:5] != 0)
@@ -92,7 +99,7 @@ def test_a_start_that_is_not_finite_fails_the_run():
     assert step > 0
     assert step % 4 == 0  # after so many whole episodes
     assert run.failure.cause == freezing.ENVIRONMENT
-    assert run.agent == step  # it learned from all of them
+    assert run.agent == 0
     rows = transitions(run, env)
     assert all_finite(rows)
     assert rows.obs[step].tolist() == [0, 0]  # where the broken episode began
@@ -113,26 +120,20 @@ def test_the_first_fault_counts():
     assert (failure.step, failure.cause) == (5, 2)
 
 
-@pytest.mark.parametrize("leaf", ["actor", "critic", "temperature"])
-def test_what_sac_must_keep_finite(leaf):
-    agent = build(AGENTS["sac"], tiny.FIELDS["sac"] | {"auto_alpha": True})
+@pytest.mark.parametrize("name", AGENTS)
+def test_every_number_of_a_state_must_stay_finite(name):
+    agent = build(AGENTS[name], tiny.FIELDS[name])
     state = agent.init(jax.random.key(0), build(Walk, {}).spec)
-    assert freezing.are_finite(agent.learned(state))
-    learner = getattr(state, leaf)
-    flat, tree = jax.tree.flatten(learner.params)
-    for index in range(len(flat)):  # each array on its own
-        spoilt = [x.ravel().at[-1].set(jnp.nan).reshape(x.shape) if i == index else x for i, x in enumerate(flat)]
-        state_with = state.replace(**{leaf: learner.replace(params=jax.tree.unflatten(tree, spoilt))})
-        assert not freezing.are_finite(agent.learned(state_with))
-
-
-def test_adaent_must_keep_its_plain_critics_finite_too():
-    agent = build(AGENTS["sac_adaent"], tiny.FIELDS["sac_adaent"])
-    state = agent.init(jax.random.key(0), build(Walk, {}).spec)
-    assert freezing.are_finite(agent.learned(state))
-    plain = state.plain_critic
-    state = state.replace(plain_critic=plain.replace(params=jax.tree.map(lambda x: x * jnp.inf, plain.params)))
-    assert not freezing.are_finite(agent.learned(state))
+    leaves, tree = jax.tree.flatten(state)
+    kept, failure = freezing.keep(state, state, freezing.none(), jnp.int32(9))
+    assert failure.step == -1
+    for index, leaf in enumerate(leaves):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            continue
+        spoilt = [x.ravel().at[-1].set(jnp.nan).reshape(x.shape) if i == index else x for i, x in enumerate(leaves)]
+        kept, failure = freezing.keep(state, jax.tree.unflatten(tree, spoilt), freezing.none(), jnp.int32(9))
+        assert (failure.step, failure.cause) == (9, freezing.PARAMETERS)
+        jax.tree.map(np.testing.assert_array_equal, kept, state)
 
 
 @pytest.mark.parametrize("agent", AGENTS)
