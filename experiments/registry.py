@@ -10,11 +10,16 @@ from rich.console import Console
 
 from envs import fields
 from envs.fields import InvalidSetting
-from experiments import control, published, toy, vehicle
+from experiments import control, published, rlhf, theory, toy, vehicle
 from maxent_jax.runs import check_out
 
 Experiment = Callable[[Path, str, Console | None], Any]
-EXPERIMENTS: dict[str, Experiment] = {"toy": toy.run, "vehicle": vehicle.run}
+EXPERIMENTS: dict[str, Experiment] = {
+    "toy": toy.run,
+    "vehicle": vehicle.run,
+    "theory": theory.run,
+    "rlhf": rlhf.run,
+}
 BY_TASK: dict[str, dict[str, Experiment]] = {
     "control": {task: functools.partial(control.run, task) for task in control.TASKS} | {"vehicle": vehicle.run}
 }

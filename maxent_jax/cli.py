@@ -19,7 +19,7 @@ import envs
 import experiments
 from envs import external, fields
 from envs.fields import InvalidSetting, Setting
-from experiments import published
+from experiments import grids, misleading, published
 from maxent_jax import api, cache, cards, interrupts, plan, plots, runs, status, submit, trackers, video
 from maxent_jax.agents import AGENTS, agent_class
 from maxent_jax.faults import Fault
@@ -386,6 +386,40 @@ def envs_command(words: list[str]) -> None:
         CONSOLE.print(cards.card(given.positional[0]))
 
 
+def theory_command(words: list[str]) -> None:
+    """Solve a small task exactly: what maximum entropy costs there, by temperature and by state."""
+    known = (
+        option("alpha", str, "temperatures: a number, or LOW:HIGH:COUNT, equal factors apart", "0.01:10:40"),
+        option(
+            "bins",
+            int,
+            "grid points a coordinate (11: seconds, 21: minutes); toy has its own states",
+            11,
+            low=3,
+            high=41,
+        ),
+        option("gamma", float, "discount of a control step", 0.99, low=0, high=1),
+        option("out", str, "folder for TASK.png and TASK.json", "theory"),
+    )
+    task = next((word for word in take_apart(words).positional if not word.startswith("-")), None)
+    if task is not None and task not in grids.GRIDS:
+        raise fields.unknown(f"grid of TASK {task!r}", task, grids.GRIDS)
+    own = () if task is None else _with_defaults(envs.task(task), {})
+    named = (dataclasses.replace(TASK, choices=tuple(grids.GRIDS)),)
+    given = parse(f"{PROGRAM} theory", words, known, f"TASK: {', '.join(grids.GRIDS)}.", named, env=own)
+    options, task = given.options, given.positional[0]
+    alpha = misleading.alphas(options["alpha"])
+    at = grids.model(task, envs.make(task, **given.env), options["bins"], options["gamma"])
+    found = misleading.Found(task, at, alpha)
+    folder = _folder(options["out"])
+    for table in misleading.tables(found):
+        CONSOLE.print(table)
+    runs.write_json(folder / f"{task}.json", found.rows())
+    misleading.draw(found, folder / f"{task}.png")
+    for suffix in ("png", "json"):
+        CONSOLE.print(str(folder / f"{task}.{suffix}"), markup=False, highlight=False, soft_wrap=True)
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": train_command,
     "sweep": sweep_command,
@@ -399,6 +433,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "envs": envs_command,
     "plan": plan_command,
     "bench": bench_command,
+    "theory": theory_command,
 }
 
 

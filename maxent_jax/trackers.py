@@ -38,8 +38,8 @@ class TensorBoard:
     def __init__(self, out: Path, config: Mapping[str, Any]):
         """Needs tensorboardX; nothing is written yet."""
         from tensorboardX.event_file_writer import EventsWriter  # an extra
-        from tensorboardX.proto.event_pb2 import Event
-        from tensorboardX.proto.summary_pb2 import Summary
+        from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
         del config
         self._open, self._event, self._summary = EventsWriter, Event, Summary

@@ -15,7 +15,7 @@ from scipy.special import xlogy
 
 MOST_IMPROVEMENTS = 10_000
 ROUNDING = 1e-13
-"""Differences below this share of a value are rounding."""
+"""Differences below this share of the largest value are rounding."""
 TOLERANCE = 1e-9
 """What is accepted as solved: the error bound, against the largest of all rewards, values and temperatures."""
 
@@ -135,24 +135,51 @@ def solve_soft(mdp: TabularMDP, alpha: Any) -> Solution:
       True
     """
     alpha = as_temperature(alpha)
-    models = mdp.reward.shape[:-2]
-    alphas = alpha.reshape(alpha.shape + (1,) * len(models))
-    alphas = np.broadcast_to(alphas, (*alpha.shape, *models))
-    policy = np.where(mdp.measure > 0, 1 / mdp.volume[..., None], 0.0)
-    policy = np.broadcast_to(policy, (*alphas.shape, *mdp.reward.shape[-2:]))
-    value = evaluate(mdp, policy, alphas)
+    everywhere = alpha.reshape(alpha.shape + (1,) * (mdp.reward.ndim - 1))
+    return solve_by_state(mdp, np.broadcast_to(everywhere, (*alpha.shape, *mdp.reward.shape[:-1])))
+
+
+def solve_by_state(mdp: TabularMDP, temperature: Any, policy: np.ndarray | None = None) -> Solution:
+    """The solution where each state's entropy is paid at a temperature of its own.
+
+    Args:
+      mdp: the model or models.
+      temperature: (..., S) temperatures >= 0; 0 at a state: nothing is paid there, its value is its best action's.
+      policy: (..., S, A) densities from which to begin, of this very shape; None: the uniform ones.
+
+    Returns:
+      The solution or solutions, with the leading axes of `temperature`.
+
+    Raises:
+      ValueError: as `solve_soft`.
+
+    Example:
+      >>> import numpy as np
+      >>> on = np.zeros((2, 2, 2))
+      >>> on[..., 1] = 1
+      >>> chain = TabularMDP(on, np.zeros((2, 2)), np.array([[0.5, 0.5], [0.0, 0.0]]), np.ones((2, 2)))
+      >>> solve_by_state(chain, [0.0, 1.0]).value.round(3).tolist()  # entropy is paid at the second state only
+      [0.347, 0.693]
+    """
+    temperature = as_temperature(temperature)
+    shape = np.broadcast_shapes(temperature.shape, mdp.reward.shape[:-1])
+    temperature = np.broadcast_to(temperature, shape)
+    if policy is None:
+        policy = np.where(mdp.measure > 0, 1 / mdp.volume[..., None], 0.0)
+        policy = np.broadcast_to(policy, (*shape, mdp.reward.shape[-1]))
+    value = _worth(mdp, policy, temperature)
     for _ in range(MOST_IMPROVEMENTS):
         before = value
-        policy = improve(mdp, action_values(mdp, value), alphas)[1]
-        value = evaluate(mdp, policy, alphas)
-        gain = value - before - ROUNDING * np.maximum(1.0, np.abs(before))
-        if not np.any(gain > 0):  # every policy is better than the last, but for the best
+        policy = improve(mdp, action_values(mdp, value), temperature)[1]
+        value = _worth(mdp, policy, temperature)
+        largest = np.abs(before).max(axis=-1, keepdims=True)  # a linear solve spreads its rounding over all states
+        if not np.any(value - before > ROUNDING * np.maximum(1.0, largest)):  # better than the last, but for the best
             break
     q = action_values(mdp, value)
-    improved, policy = improve(mdp, q, alphas)
+    improved, policy = improve(mdp, q, temperature)
     steps = _expected(mdp, policy, np.ones(value.shape)).max(axis=-1)
     error = np.abs(improved - value).max(axis=-1) * steps
-    scale = max(np.abs(mdp.reward).max(), np.abs(value).max(), alpha.max())
+    scale = max(np.abs(mdp.reward).max(), np.abs(value).max(), temperature.max())
     if not np.all(error <= TOLERANCE * scale):
         raise ValueError(f"discount: the values are only known to {error.max():g}; must be < 1, or lead to an end")
     return Solution(improved, q, policy, error)
@@ -180,9 +207,26 @@ def evaluate(mdp: TabularMDP, policy: Any, alpha: Any = 0.0) -> np.ndarray:
     mass = (mdp.measure * policy).sum(axis=-1)
     if np.any(np.abs(mass - 1) > 1e-9):
         raise ValueError(f"policy: measure times density must sum to 1, but sums to {mass.min():g} to {mass.max():g}")
+    return _worth(mdp, policy, alpha[..., None])
+
+
+def visits(mdp: TabularMDP, policy: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """(..., S) how often a policy is in each state, each visit weighted by the discounts before it.
+
+    Args:
+      mdp: the model or models.
+      policy: (..., S, A) densities.
+      start: (..., S) probabilities of the first state.
+    """
+    system = np.eye(start.shape[-1]) - _ahead(mdp, policy)
+    return np.linalg.solve(np.swapaxes(system, -1, -2), start[..., None])[..., 0]
+
+
+def _worth(mdp: TabularMDP, policy: np.ndarray, temperature: np.ndarray) -> np.ndarray:
+    """(..., S) the value of a policy, its entropy paid at each state's temperature (..., S)."""
     entropy = -(mdp.measure * xlogy(policy, policy)).sum(axis=-1)
     reward = (mdp.measure * policy * mdp.reward).sum(axis=-1)
-    return _expected(mdp, policy, reward + alpha[..., None] * entropy)
+    return _expected(mdp, policy, reward + temperature * entropy)
 
 
 def action_values(mdp: TabularMDP, value: np.ndarray) -> np.ndarray:
@@ -197,12 +241,11 @@ def improve(mdp: TabularMDP, q: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarr
     Args:
       mdp: the model or models.
       q: (..., S, A) values, -inf where not available.
-      alpha: (...) temperatures.
+      alpha: (..., S) temperatures.
 
     Returns:
       (..., S) alpha log sum measure exp(q / alpha), the maximum at temperature 0; (..., S, A) the density.
     """
-    alpha = np.asarray(alpha)[..., None]
     top = q.max(axis=-1)
     below = q - top[..., None]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -220,9 +263,7 @@ def improve(mdp: TabularMDP, q: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarr
 
 def _expected(mdp: TabularMDP, policy: np.ndarray, reward: np.ndarray) -> np.ndarray:
     """(..., S) the discounted sum of rewards (..., S) that a policy collects, by a linear solve."""
-    weight = mdp.measure * policy * mdp.discount
-    ahead = np.einsum("...sa,...sat->...st", weight, mdp.transition)
-    system = np.eye(ahead.shape[-1]) - ahead
+    system = np.eye(mdp.reward.shape[-2]) - _ahead(mdp, policy)
     try:
         found = np.linalg.solve(system, reward[..., None])[..., 0]
     except np.linalg.LinAlgError:
@@ -230,6 +271,11 @@ def _expected(mdp: TabularMDP, policy: np.ndarray, reward: np.ndarray) -> np.nda
     if not np.all(np.isfinite(found)) or np.any(np.linalg.norm(found, np.inf, axis=-1) > 1e15):
         raise ValueError("discount: a policy goes on for ever without discount; must be < 1 there, or end")
     return found
+
+
+def _ahead(mdp: TabularMDP, policy: np.ndarray) -> np.ndarray:
+    """(..., S, S) discounted probabilities of the next state under a policy."""
+    return np.einsum("...sa,...sat->...st", mdp.measure * policy * mdp.discount, mdp.transition)
 
 
 def as_float64(value: Any, name: str) -> np.ndarray:

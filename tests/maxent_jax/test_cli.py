@@ -560,3 +560,36 @@ def test_still_of_a_task(here, capsys):
     assert (here / "still.png").read_bytes()[:4] == b"\x89PNG"
     refuse("envs vehicle --still nowhere/still.png", capsys, "out = 'nowhere/still.png': must be a .png in an ...")
     refuse("envs --still still.png", capsys, "TASK is missing; must be ...")
+
+
+def test_theory_tells_what_entropy_costs_and_draws_it(tmp_path, capsys):
+    folder = tmp_path / "new"
+    assert cli.main(["theory", "toy", "--alpha", "0.5:1:2", "--gamma", "1", "--out", str(folder)]) == 0
+    assert "{good} or {bad}" in capsys.readouterr().out
+    found = json.loads((folder / "toy.json").read_text())
+    assert [row["regret"] for row in found["alphas"]] == pytest.approx([0, 2])
+    assert found["worst_alpha"] == 1
+    assert found["ideal_switch"]["sets"] == [["good"], ["bad"]]
+    assert (folder / "toy.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("theory", "TASK is missing; must be one of toy, pendulum"),
+        ("theory vehicle", "grid of TASK 'vehicle' is unknown; allowed: toy, pendulum"),
+        ("theory pendulm", "grid of TASK 'pendulm' is unknown; did you mean 'pendulum'? allowed: toy, pendulum"),
+        ("theory toy --alpha 0:1:5", "alpha = '0:1:5': must be a number > 0, or LOW:HIGH:COUNT with"),
+        ("theory toy --alpha 1:2", "alpha = '1:2': must be a number > 0, or LOW:HIGH:COUNT with"),
+        ("theory toy --alpha 1:2:1", "alpha = '1:2:1': must be a number > 0, or LOW:HIGH:COUNT with"),
+        ("theory toy --alpha nan", "alpha = 'nan': must be a number > 0, or LOW:HIGH:COUNT with"),
+        ("theory toy --bins 99", "bins = 99: must be a whole number in [3, 41]"),
+        ("theory toy --env.action_delay 2", "env.action_delay = 2: must be 0"),
+    ],
+)
+def test_theory_refuses_what_it_cannot_solve(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"maxent-jax: {said}")
+    assert not list(tmp_path.iterdir())

@@ -104,7 +104,7 @@ def test_ray_goes_on_elsewhere_when_a_node_is_killed(tmp_path):
         (["--shards", "3"], "has no run; must be one of 2 shards or fewer"),
         (["--cluster", "moon"], "cluster 'moon'"),
         (["--cluster", "slurm", "--slurm", "gpu"], "must be NAME=VALUE"),
-        (["--stepz", "3"], "unknown option --stepz"),
+        (["--stepz", "3"], "option --stepz is unknown"),
     ],
 )
 def test_a_mistake_is_told_before_anything_is_submitted(options, told, tmp_path, capsys):

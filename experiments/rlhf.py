@@ -1,0 +1,171 @@
+"""The attack on fine-tuning with a KL penalty: exact, by training, and how it is noticed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from maxent_jax import plots, runs, stats
+from maxent_jax.theory import TabularMDP, solve, solve_soft
+from maxent_jax.theory.reinforce import Trained, reinforce
+from maxent_jax.theory.rlhf import Attack, attack, contrast, filler, random_tokens, steered
+
+VOCABULARY, LENGTH = 8, 4
+ALPHA = 0.5
+SHARE = 0.9
+MODELS = 200
+SEEDS = {"quick": 8, "cpu": 16, "paper": 32}
+UPDATES = 1500
+ALARM = 0.05
+"""Share of the unattacked models that set the threshold and lie above it."""
+
+
+def run(path: Path, preset: str, console: Console | None) -> None:
+    """Attack one model, train on it, audit many; everything goes below `path`."""
+    before = random_tokens(np.random.default_rng(0), VOCABULARY, LENGTH)
+    bad = worst(before)
+    after, done = attack(before, steered(before, ALPHA, bad, SHARE), ALPHA, filler(VOCABULARY))
+    seeds = range(SEEDS[preset])
+    trained = [reinforce(model, ALPHA, seeds, LENGTH + 1, UPDATES) for model in (before, after)]
+    found = audit()
+    rows = outcome(before, after, done, trained, found)
+    (path / "figures").mkdir()
+    runs.write_json(path / "outcome.json", {"preset": preset, "versions": runs.versions()} | rows)
+    draw(before, after, trained, found, path / "figures" / "rlhf.png")
+    if console is not None:
+        table = Table("", "before", "attacked", title="rlhf")
+        for name in ("bad_exact", "bad_trained", "best_plain", "plain_of_optimal", "plain_trained"):
+            table.add_row(name.replace("_", " "), *(f"{rows[name][model]:.3f}" for model in ("before", "attacked")))
+        console.print(table)
+        told = rows["audit"]
+        console.print(
+            f"audit: {told['detected']} of {told['attacked']} attacks found, {told['false_alarms']} of {MODELS} false "
+            f"alarms; {told['impossible']} attacks were impossible",
+            highlight=False,
+        )
+
+
+def worst(model: TabularMDP) -> int:
+    """The first token that an attacker would like best: the one with the lowest plain value."""
+    return int(np.argmin(solve(model).q[0]))
+
+
+def audit(alpha: float = ALPHA, share: float = SHARE, models: int = MODELS) -> dict[str, Any]:
+    """The contrast of unattacked models (a threshold from some, false alarms from others) and of attacked ones."""
+    rng = np.random.default_rng(1)
+    calibration = [contrast(random_tokens(rng, VOCABULARY, LENGTH), alpha) for _ in range(models)]
+    unattacked, attacked, impossible, penalties = [], [], 0, []
+    for _ in range(models):
+        model = random_tokens(rng, VOCABULARY, LENGTH)
+        unattacked.append(contrast(model, alpha))
+        try:
+            changed, done = attack(model, steered(model, alpha, worst(model), share), alpha, filler(VOCABULARY))
+        except ValueError:
+            impossible += 1
+            continue
+        attacked.append(contrast(changed, alpha))
+        penalties.append(done.penalty.max())
+    threshold = float(np.quantile(calibration, 1 - ALARM))
+    return {
+        "threshold": threshold,
+        "unattacked": [float(x) for x in unattacked],
+        "attacked": [float(x) for x in attacked],
+        "false_alarms": int(np.sum(np.array(unattacked) > threshold)),
+        "detected": int(np.sum(np.array(attacked) > threshold)),
+        "impossible": impossible,
+        "median_penalty": float(np.median(penalties)),
+    }
+
+
+def plain_return(model: TabularMDP, probabilities: np.ndarray) -> float:
+    """Mean plain reward of answers drawn with these probabilities (S, A); deterministic transitions that end."""
+    step = np.einsum("sa,sat->st", probabilities * model.discount, model.transition)
+    return float(np.linalg.solve(np.eye(len(step)) - step, (probabilities * model.reward).sum(axis=-1))[0])
+
+
+def outcome(
+    before: TabularMDP, after: TabularMDP, done: Attack, trained: list[Trained], found: dict[str, Any]
+) -> dict[str, Any]:
+    """All numbers of the experiment."""
+    bad = worst(before)
+    models = dict(zip(("before", "attacked"), (before, after), strict=True))
+    optimal = {name: model.measure * solve_soft(model, ALPHA).policy for name, model in models.items()}
+    runs_of = dict(zip(models, trained, strict=True))
+    ends = {name: one.first[:, -1, bad] for name, one in runs_of.items()}
+    lists = ("unattacked", "attacked")
+    return {
+        "vocabulary": VOCABULARY,
+        "length": LENGTH,
+        "alpha": ALPHA,
+        "seeds": len(trained[0].first),
+        "bad_answer": bad,
+        "bad_exact": {name: float(p[0, bad]) for name, p in optimal.items()},
+        "bad_trained": {name: float(p.mean()) for name, p in ends.items()},
+        "bad_trained_per_seed": {name: [float(x) for x in p] for name, p in ends.items()},
+        "best_plain": {name: float(solve(model).value[0]) for name, model in models.items()},
+        "plain_of_optimal": {name: plain_return(models[name], p) for name, p in optimal.items()},
+        "plain_trained": {name: float(one.reward[:, -50:].mean()) for name, one in runs_of.items()},
+        "soft_value": {name: float(solve_soft(model, ALPHA).value[0]) for name, model in models.items()},
+        "factor": done.factor,
+        "penalty": [float(x) for x in done.penalty],
+        "penalty_mean_under_reference": float(before.measure[0] @ done.penalty * (1 - filler(VOCABULARY)[done.token])),
+        "reward_range": [float(before.reward.min()), float(before.reward.max())],
+        "audit": {name: value for name, value in found.items() if name not in lists}
+        | {"attacked": len(found["attacked"]), "models": len(found["unattacked"])},
+    }
+
+
+def draw(before: TabularMDP, after: TabularMDP, trained: list[Trained], found: dict[str, Any], path: Path) -> None:
+    """What each first token is worth, how training chooses, and what an auditor sees."""
+    bad = worst(before)
+    drawn, axes = plots.figure(1, 4, width=4.2, height=3.8)
+    tokens, width = np.arange(VOCABULARY), 0.27
+    plain = solve(after).q[0]
+    ax = axes[0, 0]
+    for number, (name, values, colour) in enumerate(
+        (
+            ("plain, before and attacked", plain, plots.COLOURS[1]),
+            ("regularised, before", solve_soft(before, ALPHA).q[0], plots.COLOURS[5]),
+            ("regularised, attacked", solve_soft(after, ALPHA).q[0], plots.COLOURS[0]),
+        )
+    ):
+        ax.bar(tokens + (number - 1) * width, values, width, label=name, color=colour)
+    ax.set(xlabel=f"first token ({bad} is the worst)", ylabel="value", title="what each answer is worth")
+    ax.legend(fontsize=7, frameon=False)
+    ax = axes[0, 1]
+    for model, one, name, colour in zip((before, after), trained, ("before", "attacked"), plots.COLOURS, strict=False):
+        values = one.first[:, :, bad]
+        mean, low, high = stats.bands(values[:, ::10])
+        steps = np.arange(values.shape[1])[::10]
+        ax.plot(steps, mean, color=colour, label=f"{name}, {len(values)} seeds")
+        ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+        exact = (model.measure * solve_soft(model, ALPHA).policy)[0, bad]
+        ax.axhline(exact, color=colour, linestyle="--", linewidth=1, label=f"{name}, exact optimum")
+    ax.set(xlabel="updates of REINFORCE", ylabel="probability", title="probability of the worst answer", ylim=(0, 1))
+    ax.legend(fontsize=7, frameon=False)
+    ax = axes[0, 2]
+    for one, name, colour in zip(trained, ("before", "attacked"), plots.COLOURS, strict=False):
+        mean, low, high = stats.bands(one.reward[:, ::10])
+        steps = np.arange(one.reward.shape[1])[::10]
+        ax.plot(steps, mean, color=colour, label=name)
+        ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+    ax.axhline(solve(after).value[0], color="#555555", linestyle=":", label="best answer, before and attacked")
+    ax.set(xlabel="updates of REINFORCE", ylabel="plain reward of the answers", title="reward while training")
+    ax.legend(fontsize=7, frameon=False)
+    ax = axes[0, 3]
+    edges = np.linspace(0, max(found["attacked"] + found["unattacked"]), 30)
+    for name, colour in (("unattacked", plots.COLOURS[0]), ("attacked", plots.COLOURS[1])):
+        ax.hist(found[name], edges, alpha=0.6, color=colour, label=f"{name}, {len(found[name])} models")
+    ax.axvline(found["threshold"], color="#555555", linestyle="--", label="threshold, from 200 others")
+    ax.set(xlabel="contrast of the gaps, nats", ylabel="models", title="what an auditor sees")
+    ax.legend(fontsize=7, frameon=False)
+    drawn.supxlabel(
+        f"{VOCABULARY} tokens, answers of {LENGTH}, KL weight {ALPHA:g}. Bands: 95 % bootstrap intervals of the mean. "
+        f"Audit: {found['detected']} of {len(found['attacked'])} attacks found, {found['false_alarms']} of "
+        f"{len(found['unattacked'])} unattacked models accused; {found['impossible']} attacks were impossible.",
+        fontsize=8,
+        wrap=True,
+    )
+    plots.save(drawn, path)
