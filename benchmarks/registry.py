@@ -58,6 +58,7 @@ BENCHMARKS = {
     "peers": Benchmark("our trainer beside rejax, SBX, Stable-Baselines3, Brax and plain torch"),
     "agreement": Benchmark("whether SAC and PPO do what Stable-Baselines3's do"),
     "comparison": Benchmark("which cheaper comparison decides as the exact one does"),
+    "many_runs": Benchmark("what ten thousand runs cost outside training"),
     "contacts": Benchmark("whether solver iterations and contact lists lose anything"),
     "ppo": Benchmark("what PPO reaches with more steps"),
     "soak": Benchmark("whether memory, descriptors and speed stay as they are over an hour"),

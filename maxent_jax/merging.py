@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 
 from envs import fields
@@ -55,8 +55,8 @@ def merge(paths: Sequence[str | Path], out: str | Path | None = None, console: C
     of_run = {info.run: part for part in parts.values() for info in part.runs}
     lines = {run: own for part in parts.values() for run, own in _lines(part).items()}
     for index, program in enumerate(job.sweep.programs):
-        states = [of_run[info.run].agent_state(info.run) for info in program.runs]
-        runs.save_agents(target, index, jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
+        states = [of_run[info.run].agent_row(info.run) for info in program.runs]
+        runs.save_agents(target, index, jax.tree.map(lambda *leaves: np.stack(leaves), *states))
     text = "".join(line for program in job.sweep.programs for line in _in_turn(program, lines))
     (target / "metrics.jsonl").write_text(text)
     config = dict(first.config) | {"shard": None, "runs": job.config["runs"]}

@@ -229,13 +229,24 @@ class Result:
         Raises:
           InvalidSetting: there is no such run, or it never began.
         """
+        return jax.tree.map(jnp.asarray, self.agent_row(run))
+
+    def agent_row(self, run: int) -> Any:
+        """The same as numpy, a view of what was read; raises as `agent_state`."""
         configuration = self.check_run(run).configuration
-        program = next(entry["program"] for entry in self.config["runs"] if entry["run"] == run)
-        members = [entry["run"] for entry in self.config["runs"] if entry["program"] == program]
+        program, row, size = self._places[run]
         if program not in self._restored:
-            self._restored[program] = self._program_states(program, configuration, len(members))
-        states = self._restored[program]
-        return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[members.index(run)]), states)
+            states = self._program_states(program, configuration, size)
+            self._restored[program] = jax.tree.map(np.asarray, states)
+        return jax.tree.map(lambda x: x[row], self._restored[program])
+
+    @functools.cached_property
+    def _places(self) -> dict[int, tuple[int, int, int]]:
+        """The program of each run, its row there, and how many there are."""
+        members: dict[int, list[int]] = {}
+        for entry in self.config["runs"]:
+            members.setdefault(entry["program"], []).append(entry["run"])
+        return {run: (program, row, len(own)) for program, own in members.items() for row, run in enumerate(own)}
 
     def check_run(self, run: int) -> RunInfo:
         """What is known of one run.
