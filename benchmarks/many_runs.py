@@ -20,6 +20,7 @@ from rich.table import Table
 from benchmarks.timing import save
 from maxent_jax import api, plots, runs
 from maxent_jax.agents.base import METRICS
+from maxent_jax.jobs import Job
 from maxent_jax.merging import merge
 from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.sweep import Chunk, Program, Shard
@@ -37,7 +38,7 @@ def chunk(program: Program, index: int, rng: np.random.Generator) -> Chunk:
     return Chunk(index, 1000 * index, 1000 * index, 1.0, metrics | sound)
 
 
-def write(job: api.Job) -> dict[str, float]:
+def write(job: Job) -> dict[str, float]:
     """A finished run directory as training leaves it; seconds of its metrics and of its agents."""
     job.out.mkdir(parents=True)
     runs.write_json(job.out / "config.json", job.config)

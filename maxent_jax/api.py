@@ -1,12 +1,10 @@
-"""`train` and `sweep`: check, compile, train, write, read back. The command line calls these same functions.
+"""`train` and `sweep`: check what was asked for, and carry it out. The command line calls these same functions.
 
 With `cli.py` the only module that may look into every room: it finds tasks and published settings by name.
 """
 
 import dataclasses
-import signal
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -18,16 +16,13 @@ from rich.console import Console
 import envs as tasks
 from envs import fields
 from envs.fields import InvalidSetting, Setting
-from maxent_jax import checkpoints, freezing, interrupts, locks, plots, replay, resuming, runs
+from maxent_jax import replay, resuming, runs
 from maxent_jax import sweep as sweeps
 from maxent_jax import trackers as tracking
 from maxent_jax.agents import Agent, agent_name
-from maxent_jax.checkpoints import Place, Saver
-from maxent_jax.faults import Fault
-from maxent_jax.metrics_log import MetricsLog
-from maxent_jax.progress import Reporter
+from maxent_jax.jobs import Job, execute
 from maxent_jax.runs import Result
-from maxent_jax.sweep import Program, Shard, Sweep
+from maxent_jax.sweep import Shard, Sweep
 
 Values = Mapping[str, Any]
 STEPS = Setting("steps", int, True, None, "environment steps a run, after the prefill; none: the preset's", True, low=1)
@@ -44,40 +39,6 @@ CHECKPOINT_EVERY = Setting(
 )
 KEEP = Setting("keep", int, False, 2, "checkpoints that stay", True, low=1)
 MOST_SEEDS = 100_000
-DONE = "done"
-SECONDS_OF_FIGURES = 30
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """Training that was asked for and checked; nothing is compiled or written yet.
-
-    Attributes:
-      agent: the agent with its plain fields; the grid's are in `sweep`.
-      env: the bare task, likewise.
-      sweep: the programs.
-      out: the run directory to be.
-      config: `config.json` to be.
-      held: bytes that the largest program holds on the device.
-      differences: what differs from the published settings, in words.
-      checkpoint_every: chunks between checkpoints; None: as often as is cheap.
-      keep: how many checkpoints stay.
-      resume: whether to go on with what the directory holds; `started` is its config.json, None: nothing yet.
-      trackers: names of what follows the run, see `trackers`.
-    """
-
-    agent: Agent
-    env: Any
-    sweep: Sweep
-    out: Path
-    config: dict[str, Any]
-    held: int
-    differences: str
-    checkpoint_every: int | None = None
-    keep: int = KEEP.default
-    resume: bool = False
-    started: dict[str, Any] | None = None
-    trackers: tuple[str, ...] = ()
 
 
 def train(
@@ -342,200 +303,6 @@ def prepare(
     }
     differences = _differences(reference, base, count, parallel) if isinstance(agent, str) else ""
     return Job(base, task, expanded, path, started or config, held, differences, every, kept, resume, started, followed)
-
-
-def execute(job: Job, console: Console | None = None) -> Result:
-    """Train what `prepare` checked.
-
-    Args:
-      job: the checked request.
-      console: where progress goes; None: silent.
-
-    Returns:
-      What the run directory holds.
-
-    Raises:
-      Interrupted: after Ctrl-C or SIGTERM; what ran is written.
-      Fault: as in `train`.
-    """
-    where = f"run directory {str(job.out)!r}"
-    goes_on = f"`maxent-jax resume {job.out}` goes on with what is whole"
-    try:
-        job.out.mkdir(parents=True, exist_ok=True)
-        with locks.hold(job.out) as stale:
-            return _execute(job, console, stale)
-    except OSError as error:
-        raise Fault(f"{where}: stopped, for it cannot be written ({error.strerror or error}); {goes_on}") from error
-    except checkpoints.Unsaved as error:
-        raise Fault(f"{where}: stopped, for {error}; {goes_on}") from error
-
-
-def _execute(job: Job, console: Console | None, stale: str) -> Result:
-    """Train in a directory that nobody else writes now."""
-    programs = job.sweep.programs
-    reporter = Reporter(console, sum(program.schedule.total_steps * len(program.runs) for program in programs))
-    if stale:
-        reporter.say(f"{job.out}: takes the place of {stale}, which ended without a word")
-    place = _start(job, reporter)
-    if place == DONE:
-        reporter.say(f"{job.out}: finished already; nothing to do")
-        return runs.load(job.out, job.agent, job.env)
-    assert not isinstance(place, str)
-    _announce(job, reporter)
-    following = tracking.Following(job.trackers, job.out, job.config, reporter.say)
-    began = time.perf_counter() - (place.elapsed_seconds if place else 0.0)
-    saver = Saver(job.out, job.checkpoint_every, job.keep)
-    finished = False
-    try:
-        with (
-            MetricsLog(job.out / "metrics.jsonl", place.metrics_bytes if place else 0) as log,
-            interrupts.watch(lambda: reporter.say(_ending(saver)), reporter.abandon) as watch,
-        ):
-            for index, program in enumerate(programs):
-                if place is not None and index < place.program:
-                    reporter.program_done(program)
-                    continue
-                here = place if place is not None and index == place.program else None
-                _run_program(job, index, program, here, log, watch, reporter, saver, following, began)
-                if watch.asked:
-                    break
-            finished = not watch.asked
-    finally:
-        following.close()
-        reporter.close()
-        saver.close()
-    # who sends SIGTERM does not wait for figures
-    result = conclude(job.out, job.agent, job.env, finished=finished, figures=watch.signal != signal.SIGTERM)
-    if failures := result.failures():
-        reporter.say(f"  {freezing.words(failures, len(result.runs))}; means and figures leave them out")
-    told = "done" if finished else "interrupted; what ran is written"
-    reporter.say(f"{job.out}: {told}, {time.perf_counter() - began:.1f} s")
-    if watch.signal is not None:
-        raise interrupts.Interrupted(result, 128 + watch.signal)
-    return result
-
-
-def conclude(out: Path, agent: Agent, env: Any, *, finished: bool, figures: bool = True) -> Result:
-    """What follows training: the summary, and the figures."""
-    result = runs.load(out, agent, env)
-    runs.write_json(out / "summary.json", result.summary | {"complete": finished})
-    if figures:
-        (out / "figures").mkdir(exist_ok=True)
-        plots.curves([result], out / "figures" / "curves.png")
-        plots.landscape(result, out / "figures" / "landscape.png", result.runs[0].run)
-    return result
-
-
-def _start(job: Job, reporter: Reporter) -> Place | str | None:
-    """From where training goes on: `DONE`, or a place, or None for the beginning. Makes the directory fit for it."""
-    found, config = resuming.started_with(job.out), job.config
-    if found is not None and job.started is None:
-        raise Fault(f"run directory {str(job.out)!r}: another process has begun it meanwhile")
-    place = None
-    if found is not None:
-        longer = config["steps"] > found["steps"]
-        if resuming.is_finished(job.out) and not longer:
-            return DONE
-        place, notes = checkpoints.newest(job.out)
-        if place is None and (job.out / "summary.json").exists():
-            raise Fault(
-                f"run directory {str(job.out)!r}: has results and no checkpoint to go on from; nothing was changed"
-            )
-        changed = resuming.differences(found, runs.versions(), runs.device())
-        for line in (*notes, *changed):
-            reporter.say(f"{job.out}: warning: {line}")
-        if changed:
-            now = {"versions": runs.versions(), "device": runs.device(), "command": sys.argv}
-            config = config | {"continued_with": [*found.get("continued_with", []), now]}
-        if longer:
-            reporter.say(f"{job.out}: prolonged from {found['steps']:,} to {config['steps']:,} steps")
-        checkpoints.go_back(job.out, place)
-        resuming.reopen(job.out)  # before config.json says more steps: a kill right here must not leave it finished
-    if job.resume:
-        told = (
-            f"from chunk {place.chunk} of program {place.program}" if place else "from the beginning: no checkpoint yet"
-        )
-        reporter.say(f"{job.out}: goes on {told}" if place else f"{job.out}: starts {told}")
-    (job.out / "figures").mkdir(exist_ok=True)
-    if config != found:
-        runs.write_json(job.out / "config.json", config)
-    return place
-
-
-def _ending(saver: Saver) -> str:
-    """What the first signal makes us say."""
-    told = "ending after the chunk in flight; Ctrl-C again ends at once"
-    bound = saver.bound
-    return told if bound is None else f"{told}; expected within {bound + SECONDS_OF_FIGURES:.0f} s, without a loss"
-
-
-def _run_program(
-    job: Job,
-    index: int,
-    program: Program,
-    place: Place | None,
-    log: MetricsLog,
-    watch: interrupts.Watch,
-    reporter: Reporter,
-    saver: Saver,
-    following: tracking.Following,
-    began: float,
-) -> None:
-    """Compile and train one program, from its checkpoint at `place` or from its beginning."""
-    start, state, last = None, None, place
-    if place is not None:
-        run, counters = checkpoints.load(job.out, place, sweeps.shapes(program))
-        start, state = (place.chunk, run, counters), run.agent
-        reporter.goes_on(program, int(counters.env_steps))
-        del run
-    if place is None or place.chunk < program.schedule.chunks:
-        size = sweeps.held_bytes(program)
-        chunks = watch.wait_for(lambda: sweeps.Compiled(program)).chunks(start)
-        chunk = start = None  # training is given this state to keep
-        while not (watch.asked and state is not None):
-            found = watch.wait_for(lambda: next(chunks, None))
-            if found is None:
-                break
-            chunk = found
-            elapsed = time.perf_counter() - began
-            lines = runs.metric_lines(program, chunk, elapsed)
-            log.write("".join(map(runs.to_line, lines)))
-            following.log(lines)
-            last = Place(index, chunk.index, log.size, log.checksum, round(elapsed, 3))
-            saver.after(last, chunk.run, chunk.counters, _filled(size, chunk, program), chunk.seconds)
-            reporter.chunk(program, chunk)
-            state = chunk.state
-        if chunk is not None and last is not None:
-            saver.save(last, chunk.run, chunk.counters)
-            saver.wait()
-    runs.save_agents(job.out, index, state)
-    reporter.program_done(program)
-
-
-def _filled(size: int, chunk: sweeps.Chunk, program: Program) -> int:
-    """About how many bytes a checkpoint of this chunk has: replay is saved as far as it is filled."""
-    capacity = program.schedule.capacity
-    rows = sweeps.tree_bytes(chunk.run.rows) if capacity else 0
-    return size - rows + (rows * min(chunk.env_steps, capacity) // capacity if capacity else 0)
-
-
-def _announce(job: Job, reporter: Reporter) -> None:
-    reporter.say(f"{job.out}: {job.config['agent']} on {job.config['env']}, device {job.config['device']}")
-    largest = max(job.sweep.programs, key=sweeps.held_bytes)
-    if len(job.sweep.programs) > 1:
-        sizes = {len(program.runs) for program in job.sweep.programs}
-        each = " or ".join(str(size) for size in sorted(sizes))
-        reporter.say(f"  {len(job.sweep.programs)} programs x {each} runs, in turn")
-    plan = largest.schedule
-    buffers = f", {plan.capacity:,} transitions a run" if plan.capacity else ""
-    reporter.say(f"  holds {sweeps.gigabytes(job.held)}: {len(largest.runs)} runs{buffers}")
-    if plan.total_steps - plan.envs * plan.prefill != job.config["steps"]:
-        reporter.say(f"  steps a run: {plan.total_steps - plan.envs * plan.prefill:,}, rounded up to whole chunks")
-    rate, wanted = plan.updates / (plan.steps * plan.envs), getattr(largest.agent, "updates_per_step", None)
-    if wanted is not None and abs(rate - wanted) > 1e-6 * wanted:
-        reporter.say(f"  updates per step: {rate:.6g}, the nearest small fraction to {wanted:g}")
-    if job.differences:
-        reporter.say(f"  not as published: {job.differences}")
 
 
 def _task(env: Any, values: Values) -> Any:

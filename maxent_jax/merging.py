@@ -11,7 +11,7 @@ from rich.console import Console
 
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import api, resuming, runs
+from maxent_jax import api, jobs, resuming, runs
 from maxent_jax.progress import Reporter
 from maxent_jax.runs import Result
 from maxent_jax.sweep import Program, Shard
@@ -62,7 +62,7 @@ def merge(paths: Sequence[str | Path], out: str | Path | None = None, console: C
     config = dict(first.config) | {"shard": None, "runs": job.config["runs"]}
     runs.write_json(target / "config.json", config)  # last: without it the folder is none
     reporter = Reporter(console, 0)
-    result = api.conclude(target, job.agent, job.env, finished=True)
+    result = jobs.conclude(target, job.agent, job.env, finished=True)
     reporter.say(f"{target}: {len(result.runs)} runs of {len(parts)} shards")
     reporter.close()
     return result

@@ -21,6 +21,7 @@ from envs import fields
 from envs.fields import InvalidSetting
 from maxent_jax import api, checkpoints, cli, interrupts, locks, resuming, runs
 from maxent_jax.faults import Fault
+from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.progress import Reporter
 
 assert_equal = runs_compared.assert_equal_runs
@@ -329,7 +330,7 @@ def test_a_full_disk_stops_after_the_chunk_and_the_run_goes_on_later(at, tmp_pat
         return whole(*arguments)
 
     seen = []
-    owner, name = {"metrics": (api.MetricsLog, "write"), "checkpoint": (checkpoints, "save")}[at]
+    owner, name = {"metrics": (MetricsLog, "write"), "checkpoint": (checkpoints, "save")}[at]
     whole = getattr(owner, name)
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, full)
