@@ -9,6 +9,7 @@
 """
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -129,12 +130,12 @@ def main(
       only: tasks whose chunks are compiled; none: all.
       repetitions: rounds, in which everything about a task takes its turn.
       start: tasks whose whole command is started.
-      out: the JSON to write.
+      out: the JSON to write; tasks that it holds and that are not measured now stay in it.
     """
     about = f"seconds: median, min and max of {repetitions} interleaved repetitions"
     bound = {"factor": FACTOR, "seconds": SECONDS}
-    compilations: dict[str, Any] = {}
-    started: dict[str, Any] = {}
+    kept = json.loads(out.read_text()) if out.exists() else {}
+    compilations, started = kept.get("compilations", {}), kept.get("starts", {})
     for task in only or envs.names():
         compilations[task] = compare(task, repetitions)
         save(out, about, bound=bound, compilations=compilations, starts=started)
