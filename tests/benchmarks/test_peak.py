@@ -30,7 +30,7 @@ def test_xla_counts_little_beyond_the_products():
         return agent.init(key, spec), Transition(own(o), own(a), own(), own(), own(), own(o))
 
     carry = jax.eval_shape(jax.vmap(example), jax.random.split(jax.random.key(0), 2))
-    program = overhead.sweep.Program(agent, None, None, None, (None, None), None)
+    program = overhead.sweep.Program(agent, None, None, None, (None, None), 0, None)
     counted = peak.xla_flops(program, carry)
     by_hand = 2 * sum(peak.update_flops(spec.observation_size, spec.action_size, agent.hidden, 256).values())
     assert by_hand == pytest.approx(counted, rel=0.03)

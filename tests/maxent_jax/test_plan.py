@@ -26,6 +26,13 @@ def program(agent, seeds=1, steps=6_000, **options):
     return job.sweep.programs[0]
 
 
+@pytest.fixture
+def untimed(monkeypatch):
+    """Nothing is trained to tell how long it takes."""
+    monkeypatch.setattr(plan, "seconds", lambda program, compiling: 60.0)
+
+
+@pytest.mark.usefixtures("untimed")
 def test_tells_what_is_held_and_how_many_runs_fit():
     two = program(build(SAC, VALUES), seeds=2)
     found = plan.estimate(two, memory=1e8)
@@ -40,6 +47,7 @@ def test_tells_what_is_held_and_how_many_runs_fit():
     assert found.updates == 6_000
 
 
+@pytest.mark.usefixtures("untimed")
 def test_counts_the_arithmetic_of_an_update():
     """16 passes over the batch of products, most of them 64 by 64, in each of 3 runs."""
     found = plan.estimate(program(build(SAC, VALUES | {"hidden": (64, 64), "batch_size": 256}), seeds=3), memory=1e9)
@@ -74,6 +82,7 @@ def test_no_minutes_where_nobody_measured(monkeypatch):
     assert found.seconds is None
 
 
+@pytest.mark.usefixtures("untimed")
 def test_more_runs_than_memory_is_one_line_that_says_how_many_fit():
     with pytest.raises(InvalidSetting, match=r"seeds = 4: need .* of 1\.0 MB; must be <= \d$") as refused:
         plan.estimate(program(build(SAC, VALUES), seeds=4), memory=1e6)
@@ -96,6 +105,7 @@ def test_command_prints_the_plan_and_writes_nothing(tmp_path, monkeypatch, capsy
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.usefixtures("untimed")
 def test_grid_names_of_tasks_are_not_needed():
     """A bare object that is not ours is planned like any task."""
     job = api.prepare(build(SAC, VALUES), envs.make("pendulum"), steps=300, memory=math.inf)

@@ -150,7 +150,7 @@ def assert_same(alone, among, row):
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-@pytest.mark.parametrize("cached", [1, 3])
+@pytest.mark.parametrize("cached", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_runs_in_groups_are_the_runs_at_once(agent, cached, monkeypatch):
     field, values = LEAF[agent]
     grid = {field: values, "env.mass": (1.0, 2.0)}
