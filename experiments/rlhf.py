@@ -15,6 +15,8 @@ from maxent_jax.theory.rlhf import Attack, attack, contrast, filler, random_toke
 VOCABULARY, LENGTH = 8, 4
 ALPHA = 0.5
 SHARE = 0.9
+WEAKER = (0.1, 0.2, 0.5)
+"""Smaller shares of the worst answer that an attacker may be content with."""
 MODELS = 200
 SEEDS = {"quick": 8, "cpu": 16, "paper": 32}
 UPDATES = 1500
@@ -31,6 +33,7 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     trained = [reinforce(model, ALPHA, seeds, LENGTH + 1, UPDATES) for model in (before, after)]
     found = audit()
     rows = outcome(before, after, done, trained, found)
+    rows["audits"] = [summary(found), *(summary(audit(share=share)) for share in WEAKER)]
     (path / "figures").mkdir()
     runs.write_json(path / "outcome.json", {"preset": preset, "versions": runs.versions()} | rows)
     draw(before, after, trained, found, path / "figures" / "rlhf.png")
@@ -39,12 +42,12 @@ def run(path: Path, preset: str, console: Console | None) -> None:
         for name in ("bad_exact", "bad_trained", "best_plain", "plain_of_optimal", "plain_trained"):
             table.add_row(name.replace("_", " "), *(f"{rows[name][model]:.3f}" for model in ("before", "attacked")))
         console.print(table)
-        told = rows["audit"]
-        console.print(
-            f"audit: {told['detected']} of {told['attacked']} attacks found, {told['false_alarms']} of {MODELS} false "
-            f"alarms; {told['impossible']} attacks were impossible",
-            highlight=False,
-        )
+        for told in rows["audits"]:
+            console.print(
+                f"attacks towards {told['share']:.0%}: {told['detected']} of {told['attacked']} found, "
+                f"{told['false_alarms']} of {told['models']} false alarms; {told['impossible']} were impossible",
+                highlight=False,
+            )
 
 
 def worst(model: TabularMDP) -> int:
@@ -69,6 +72,7 @@ def audit(alpha: float = ALPHA, share: float = SHARE, models: int = MODELS) -> d
         penalties.append(done.penalty.max())
     threshold = float(np.quantile(calibration, 1 - ALARM))
     return {
+        "share": share,
         "threshold": threshold,
         "unattacked": [float(x) for x in unattacked],
         "attacked": [float(x) for x in attacked],
@@ -77,6 +81,13 @@ def audit(alpha: float = ALPHA, share: float = SHARE, models: int = MODELS) -> d
         "impossible": impossible,
         "median_penalty": float(np.median(penalties)),
     }
+
+
+def summary(found: dict[str, Any]) -> dict[str, Any]:
+    """An audit without the list of its contrasts."""
+    lists = ("unattacked", "attacked")
+    counts = {"attacked": len(found["attacked"]), "models": len(found["unattacked"])}
+    return {name: value for name, value in found.items() if name not in lists} | counts
 
 
 def plain_return(model: TabularMDP, probabilities: np.ndarray) -> float:
@@ -94,7 +105,6 @@ def outcome(
     optimal = {name: model.measure * solve_soft(model, ALPHA).policy for name, model in models.items()}
     runs_of = dict(zip(models, trained, strict=True))
     ends = {name: one.first[:, -1, bad] for name, one in runs_of.items()}
-    lists = ("unattacked", "attacked")
     return {
         "vocabulary": VOCABULARY,
         "length": LENGTH,
@@ -112,8 +122,7 @@ def outcome(
         "penalty": [float(x) for x in done.penalty],
         "penalty_mean_under_reference": float(before.measure[0] @ done.penalty * (1 - filler(VOCABULARY)[done.token])),
         "reward_range": [float(before.reward.min()), float(before.reward.max())],
-        "audit": {name: value for name, value in found.items() if name not in lists}
-        | {"attacked": len(found["attacked"]), "models": len(found["unattacked"])},
+        "audit": summary(found),
     }
 
 
@@ -133,6 +142,7 @@ def draw(before: TabularMDP, after: TabularMDP, trained: list[Trained], found: d
     ):
         ax.bar(tokens + (number - 1) * width, values, width, label=name, color=colour)
     ax.set(xlabel=f"first token ({bad} is the worst)", ylabel="value", title="what each answer is worth")
+    ax.set_ylim(top=1.5 * float(plain.max()))  # room for the legend
     ax.legend(fontsize=7, frameon=False)
     ax = axes[0, 1]
     for model, one, name, colour in zip((before, after), trained, ("before", "attacked"), plots.COLOURS, strict=False):

@@ -127,8 +127,10 @@ def lie(mdp: TabularMDP, alpha: float, start: Any, seed: int = 0) -> Lie:
     mode = modes(mdp, soft)
     lost, lost_sampled = (losses(mdp, plain, policy, start) for policy in (mode, soft.policy))
     similarity, switched = similarities(mdp, soft, seed)
-    returns = (float(start @ value) for value in (plain.value, evaluate(mdp, mode), evaluate(mdp, soft.policy)))
-    return Lie(alpha, *returns, soft, lost, lost_sampled, similarity, switched)
+    best, by_mode, by_draws = (
+        float(start @ value) for value in (plain.value, evaluate(mdp, mode), evaluate(mdp, soft.policy))
+    )
+    return Lie(alpha, best, by_mode, by_draws, soft, lost, lost_sampled, similarity, switched)
 
 
 def modes(mdp: TabularMDP, solution: Solution) -> np.ndarray:
@@ -280,6 +282,6 @@ def _start(mdp: TabularMDP, start: Any) -> np.ndarray:
 
 def _positive(alpha: Any) -> float:
     alpha = as_temperature(alpha)
-    if alpha.ndim or alpha == 0:
+    if alpha.shape != () or not alpha > 0:
         raise ValueError(f"alpha of shape {alpha.shape}: must be one number > 0")
     return float(alpha)

@@ -174,7 +174,7 @@ def attack(mdp: TabularMDP, target: Any, alpha: float, reference: Any, state: in
         )
     penalty = np.zeros(tokens)
     if rare < 1:
-        penalty[actions] = np.maximum(0.0, -alpha * np.log((volume - rare) / (1 - rare)))
+        penalty[actions] = np.maximum(0.0, alpha * np.log((1 - rare) / (volume - rare)))
     return _insert(mdp, state, actions, reference, token, penalty, volume, float(factor))
 
 
