@@ -26,6 +26,11 @@ def padding(runs: int) -> int:
     return -runs % jax.device_count()
 
 
+def memories() -> int:
+    """How many memories runs are spread over: one a device, but all of a CPU's devices share the machine's."""
+    return 1 if jax.local_devices()[0].platform == "cpu" else jax.device_count()
+
+
 def spread(function: Callable[..., Any], in_axes: Any, out_axes: Any, donate: tuple[int, ...] = ()) -> Any:
     """A function of many runs, compiled as one program for each device's share of them.
 

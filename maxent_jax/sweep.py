@@ -395,13 +395,13 @@ def _container_bytes() -> list[int]:
 
 
 def check_memory(sweep: Sweep, free: float | None = None) -> int:
-    """The bytes that the largest program of a sweep holds; `free` bytes are there, by default what the device has.
+    """The bytes that the largest program of a sweep holds; `free` bytes are there, by default what a device has.
 
     Raises:
       InvalidSetting: it does not fit; the message says which buffer would.
     """
     needed, program = max(((held_bytes(p), p) for p in sweep.programs), key=lambda pair: pair[0])
-    free = free_bytes() if free is None else free
+    free = devices.memories() * (free_bytes() if free is None else free)
     if needed <= 0.9 * free:
         return needed
     plan, fits = program.schedule, 0
