@@ -101,7 +101,7 @@ def outcome(
 ) -> dict[str, Any]:
     """All numbers of the experiment."""
     bad = worst(before)
-    models = dict(zip(("before", "attacked"), (before, after), strict=True))
+    models: dict[str, TabularMDP] = dict(zip(("before", "attacked"), (before, after), strict=True))
     optimal = {name: model.measure * solve_soft(model, ALPHA).policy for name, model in models.items()}
     runs_of = dict(zip(models, trained, strict=True))
     ends = {name: one.first[:, -1, bad] for name, one in runs_of.items()}

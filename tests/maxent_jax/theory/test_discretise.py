@@ -129,7 +129,7 @@ class Halves(Task):
 
     def step(self, state, action):
         after = super().step(state, action)
-        at_first = state.pipeline_state.physics == 0
+        at_first = state.obs[0] == 0
         return after.replace(info=after.info | {"duration": jnp.where(at_first, 0, 1)})
 
 
