@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 
 import psutil
-import ray
-from ray.cluster_utils import Cluster
 
 from maxent_jax import checkpoints, locks, resuming, submit
 
@@ -22,6 +20,10 @@ def pid(folder: Path) -> int | None:
 
 
 def main(out: str, *words: str) -> None:
+    # here: pytest looks for doctests in every module, with or without Ray
+    import ray  # pyright: ignore[reportMissingImports]
+    from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
+
     shards = submit.Shards(words, Path(out), 2)
     folders = [Path(out) / f"shard-{index}-of-2" for index in (1, 2)]
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})

@@ -55,7 +55,7 @@ def test_a_file_that_says_nothing_is_no_obstacle(content, tmp_path):
         assert before == ""
 
 
-@pytest.mark.parametrize(("pid", "free"), [(os.getpid(), False), (2**22 + 1, True)])
+@pytest.mark.parametrize(("pid", "free"), [(os.getpid(), False), (2**22 + 1, True)], ids=["alive", "gone"])
 def test_on_a_disk_without_locks_the_file_decides(pid, free, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOLCK, "No locks available")
