@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 SCRIPT = Path(__file__).parents[1] / "helpers" / "spread_runs.py"
 ROOT = Path(__file__).parents[2]
 

@@ -13,6 +13,9 @@ from maxent_jax.sweep import held_bytes
 VALUES = {"hidden": (16, 16), "batch_size": 8, "prefill_steps": 10, "buffer_size": 5_000}
 
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
 @pytest.fixture(autouse=True)
 def brief(monkeypatch):
     """Try training for a moment only."""
@@ -57,7 +60,11 @@ def test_counts_the_arithmetic_of_an_update():
 
 
 @pytest.mark.parametrize(
-    "agent", [build(SACAdaEnt, VALUES | {"n_samples": 4}), build(PPO, {"rollout_steps": 64, "batch_size": 8})]
+    "agent",
+    [
+        build(SACAdaEnt, VALUES | {"n_samples": 4}),
+        pytest.param(build(PPO, {"rollout_steps": 64, "batch_size": 8}), marks=pytest.mark.slow),
+    ],
 )
 def test_plans_every_kind_of_agent(agent):
     found = plan.estimate(program(agent, envs=2), memory=1e9)
@@ -66,6 +73,7 @@ def test_plans_every_kind_of_agent(agent):
     assert 0 < found.seconds < 3600
 
 
+@pytest.mark.slow
 def test_time_grows_with_the_steps(monkeypatch):
     """Each call of a compiled program is taken for as long as the last one of its kind."""
     monkeypatch.setattr(plan, "_timed", lambda function, *arguments: (2.0, jax.block_until_ready(function(*arguments))))

@@ -19,7 +19,7 @@ import tiny
 import maxent_jax
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import api, checkpoints, cli, interrupts, locks, resuming, runs
+from maxent_jax import api, checkpoints, cli, interrupts, jobs, locks, resuming, runs
 from maxent_jax.faults import Fault
 from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.progress import Reporter
@@ -174,7 +174,7 @@ def test_a_finished_run_stays_as_it_is(straight, capsys):
     }
 
 
-@pytest.mark.parametrize("buffer", [64, 1000])
+@pytest.mark.parametrize("buffer", [64, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_prolonged_run_is_one_that_was_begun_with_more_steps(buffer, straight, tmp_path):
     """The buffer of 1000 is cut to the steps of the run and grows; that of 64 is a ring all along."""
     own = {"agent_fields": tiny.FIELDS["sac"] | {"buffer_size": buffer}}
@@ -350,7 +350,7 @@ def test_metrics_that_cannot_be_written_are_one_line(broken, monkeypatch, capsys
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(api, "MetricsLog", refuse)
+        patch.setattr(jobs, "MetricsLog", refuse)
         assert cli.main(["resume", str(broken)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "stopped, for it cannot be written (Permission denied)" in line

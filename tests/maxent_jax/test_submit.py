@@ -36,6 +36,7 @@ def assert_as_whole(folder, whole):
             np.testing.assert_allclose(merged.metrics[name], values, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
+@pytest.mark.slow
 def test_processes_of_this_machine(whole, tmp_path, capsys):
     out = tmp_path / "shards"
     assert main(["submit", *WORDS, "--out", str(out), "--shards", "2", "--at-once", "2"]) == 0

@@ -149,7 +149,7 @@ def assert_same(alone, among, row):
     jax.tree.map(lambda one, many: close(one, many[row]), alone.states, among.states)
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", ["sac", *(pytest.param(name, marks=pytest.mark.slow) for name in list(LEAF)[1:])])
 @pytest.mark.parametrize("cached", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_runs_in_groups_are_the_runs_at_once(agent, cached, monkeypatch):
     field, values = LEAF[agent]
