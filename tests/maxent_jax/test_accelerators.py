@@ -45,7 +45,7 @@ def cases():
             yield pytest.param(agent, task, marks=[pytest.mark.slow] * slow)
 
 
-@pytest.mark.parametrize(("agent", "task"), cases())
+@pytest.mark.parametrize(("agent", "task"), list(cases()))
 def test_chunk_lowers_for_accelerators_without_calls_to_the_host(agent, task):
     train, arguments = chunk(programs(agent, task))
     exported = jax.export.export(train, platforms=("cuda", "tpu"))(*arguments)
