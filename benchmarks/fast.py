@@ -34,7 +34,7 @@ sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package h
 
 TASKS = ("toy", "pendulum", "vehicle", "quadrotor")
 SIZES = (1, 4, 8)
-UPDATES = 4
+UPDATES = 16
 RESULT = Path(__file__).parent / "results" / "fast.json"
 
 
