@@ -27,7 +27,8 @@ from rich.table import Table
 from benchmarks import memory
 from benchmarks.timing import save, summary
 from maxent_jax import checkpoints
-from maxent_jax.checkpoints import Place, Saver
+from maxent_jax.checkpoints import Place
+from maxent_jax.saver import Saver
 from maxent_jax.trainer import Counters, Run
 
 sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
@@ -94,7 +95,7 @@ def beside(single: Any, seconds: float, folder: Path) -> dict[str, Any]:
         busy = saver._pending is not None and not saver._pending.done()
         during[busy].append(chunk.seconds)
         before = saver._saved
-        saver.after(Place(0, chunk.index, 0, NO_METRICS, 0.0), chunk.run, chunk.counters, size, chunk.seconds)
+        saver.after(Place(0, chunk.index, 0, NO_METRICS, 0.0), chunk, size)
         saved += saver._saved is not before
         if time.perf_counter() - began > seconds:
             break

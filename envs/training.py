@@ -121,9 +121,13 @@ def for_training(env: Any) -> Training:
 
 def is_finite(state: State) -> jax.Array:
     """Whether all of a state's physics, observation and reward are finite numbers."""
-    leaves = jax.tree.leaves((state.pipeline_state, state.obs, state.reward))
-    checks = [jnp.all(jnp.isfinite(leaf)) for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return jnp.all(jnp.stack(checks))
+    return are_finite((state.pipeline_state, state.obs, state.reward))
+
+
+def are_finite(tree: Any) -> jax.Array:
+    """() whether all real numbers of a tree are finite."""
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves], bool))
 
 
 @jax.custom_batching.custom_vmap

@@ -22,6 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from envs.training import are_finite
+
 LOSS, PARAMETERS, ENVIRONMENT = 1, 2, 3
 SHOWN = 5
 CAUSES = {LOSS: "loss", PARAMETERS: "parameters", ENVIRONMENT: "environment"}
@@ -65,12 +67,6 @@ def keep(before: Any, after: Any, failure: Failure, step: jax.Array) -> tuple[An
     """The agent's state after a chunk, or that before it where the run has failed; and the failure."""
     failure = note(failure, jnp.where(are_finite(after), 0, PARAMETERS), step)
     return jax.tree.map(lambda old, new: jnp.where(failed(failure), old, new), before, after), failure
-
-
-def are_finite(tree: Any) -> jax.Array:
-    """() whether all real numbers of a tree are finite."""
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves], bool))
 
 
 def only_finite(x: jax.Array) -> jax.Array:

@@ -13,11 +13,12 @@ from maxent_jax import checkpoints, freezing, interrupts, locks, plots, resuming
 from maxent_jax import sweep as sweeps
 from maxent_jax import trackers as tracking
 from maxent_jax.agents import Agent
-from maxent_jax.checkpoints import Place, Saver
+from maxent_jax.checkpoints import Place
 from maxent_jax.faults import Fault
 from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.progress import Reporter
 from maxent_jax.runs import Result
+from maxent_jax.saver import Saver
 from maxent_jax.sweep import Program, Sweep
 
 DONE = "done"
@@ -195,13 +196,13 @@ def _run_program(
 ) -> None:
     """Compile and train one program, from its checkpoint at `place` or from its beginning."""
     start, state, last = None, None, place
+    held = sweeps.shapes(program)
     if place is not None:
-        run, counters = checkpoints.load(job.out, place, sweeps.shapes(program))
+        run, counters = checkpoints.load(job.out, place, held)
         start, state = (place.chunk, run, counters), run.agent
         reporter.goes_on(program, int(counters.env_steps))
         del run
     if place is None or place.chunk < program.schedule.chunks:
-        size = sweeps.held_bytes(program)
         chunks = watch.wait_for(lambda: sweeps.Compiled(program)).chunks(start)
         chunk = start = None  # training is given this state to keep
         while not (watch.asked and state is not None):
@@ -214,21 +215,23 @@ def _run_program(
             log.write("".join(map(runs.to_line, lines)))
             following.log(lines)
             last = Place(index, chunk.index, log.size, log.checksum, round(elapsed, 3))
-            saver.after(last, chunk.run, chunk.counters, _filled(size, chunk, program), chunk.seconds)
+            saver.after(last, chunk, _filled(held, chunk.env_steps, program.schedule.capacity))
             reporter.chunk(program, chunk)
             state = chunk.state
         if chunk is not None and last is not None:
-            saver.save(last, chunk.run, chunk.counters)
+            saver.save(last, chunk)
             saver.wait()
     runs.save_agents(job.out, index, state)
     reporter.program_done(program)
 
 
-def _filled(size: int, chunk: sweeps.Chunk, program: Program) -> int:
-    """About how many bytes a checkpoint of this chunk has: replay is saved as far as it is filled."""
-    capacity = program.schedule.capacity
-    rows = sweeps.tree_bytes(chunk.run.rows) if capacity else 0
-    return size - rows + (rows * min(chunk.env_steps, capacity) // capacity if capacity else 0)
+def _filled(held: Any, env_steps: int, capacity: int) -> int:
+    """About how many bytes a checkpoint has after so many steps: replay is saved as far as it is filled."""
+    size = sweeps.tree_bytes(held)
+    if not capacity:
+        return size
+    rows = sweeps.tree_bytes(held.rows)
+    return size - rows + rows * min(env_steps, capacity) // capacity
 
 
 def _announce(job: Job, reporter: Reporter) -> None:

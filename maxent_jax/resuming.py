@@ -26,9 +26,7 @@ def started_with(directory: Path) -> dict[str, Any] | None:
     """
     where = f"run directory {str(directory)!r}"
     try:
-        config = json.loads((directory / "config.json").read_text())
-        if config["schema"] != runs.SCHEMA:
-            raise InvalidSetting(f"{where}: schema = {config['schema']}; must be {runs.SCHEMA}")
+        config = runs.read_config(directory)
         kinds = {"agent": str, "env": str, "agent_fields": dict, "env_fields": dict, "grid": dict, "seeds": list}
         for name, kind in (kinds | dict.fromkeys(("steps", "envs", "evaluations"), int)).items():
             if not isinstance(config[name], kind):

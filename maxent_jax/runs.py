@@ -241,6 +241,10 @@ class Result:
         return jax.tree.map(lambda x: x[row], self._restored[program])
 
     @functools.cached_property
+    def _by_number(self) -> dict[int, RunInfo]:
+        return {info.run: info for info in self.runs}
+
+    @functools.cached_property
     def _places(self) -> dict[int, tuple[int, int, int]]:
         """The program of each run, its row there, and how many there are."""
         members: dict[int, list[int]] = {}
@@ -254,7 +258,7 @@ class Result:
         Raises:
           InvalidSetting: there is no such run.
         """
-        found = next((info for info in self.runs if info.run == run), None)
+        found = self._by_number.get(run)
         if found is None:
             known = [info.run for info in self.runs]
             whole = known == list(range(len(known)))  # a shard has some numbers only
@@ -312,6 +316,14 @@ def last(values: np.ndarray) -> float:
     return float(finite[-1]) if len(finite) else math.nan
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """config.json of a run directory; raises what reading it raises, and `InvalidSetting` for another schema."""
+    config = json.loads((path / "config.json").read_text())
+    if config["schema"] != SCHEMA:
+        raise InvalidSetting(f"run directory {str(path)!r}: schema = {config['schema']!r}; must be {SCHEMA}")
+    return config
+
+
 def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Result:
     """Read a run directory.
 
@@ -328,10 +340,8 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
     """
     path = Path(path)
     try:
-        config = json.loads((path / "config.json").read_text())
+        config = read_config(path)
         lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-        if config["schema"] != SCHEMA:
-            raise InvalidSetting(f"run directory {str(path)!r}: schema = {config['schema']!r}; must be {SCHEMA}")
         _check_runs(config)
         runs = tuple(RunInfo(entry["run"], entry["seed"], entry["configuration"]) for entry in config["runs"])
         by_run: dict[int, list[Any]] = {info.run: [] for info in runs}

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from envs.fields import InvalidSetting
-from envs.training import for_training, is_finite
+from envs.training import are_finite, for_training, is_finite
 from maxent_jax import blocks, freezing, replay
 from maxent_jax.agents.base import METRICS, Agent, Metrics, OffPolicyAgent, OnPolicyAgent, Rollout, Transition
 from maxent_jax.freezing import Failure
@@ -255,7 +255,7 @@ def act(agent: Agent, run: Run, counters: Counters) -> tuple[Run, jax.Array]:
 
 def watch(run: Run, counters: Counters, action: jax.Array | None = None) -> Failure:
     """The run's failure, after a look at its environments and at the actions in hand."""
-    wild = False if action is None else ~freezing.are_finite(action)
+    wild = False if action is None else ~are_finite(action)
     cause = jnp.where(
         jnp.any(run.env.info["broken"] > 0), freezing.ENVIRONMENT, jnp.where(wild, freezing.PARAMETERS, 0)
     )

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from maxent_jax import checkpoints, freezing
-from maxent_jax.checkpoints import Place, Saver
+from maxent_jax.checkpoints import Place
 from maxent_jax.faults import Fault
+from maxent_jax.saver import Saver
+from maxent_jax.sweep import Chunk
 from maxent_jax.trainer import Counters, Run
 
 NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of no bytes
@@ -167,13 +169,17 @@ def log(monkeypatch):
     return seen
 
 
+def ran(seconds=1.0):
+    """A chunk of two runs."""
+    return Chunk(0, 3, 7, seconds, {"return_training": np.zeros(2, np.float32)}, *state())
+
+
 def follow(saver, chunks, seconds=1.0):
-    run, counters = state()
     for chunk in range(chunks):
-        saver.after(place(chunk), run, counters, 1000, seconds)
+        saver.after(place(chunk), ran(seconds), 1000)
         if saver._pending is not None:
             saver._pending.result()
-    saver.save(place(chunks - 1), run, counters)
+    saver.save(place(chunks - 1), ran(seconds))
     saver.wait()
     saver.close()
 
@@ -198,7 +204,7 @@ def test_by_default_checkpoints_cost_less_than_three_percent(cost, log, tmp_path
 
 
 def test_training_goes_on_while_a_checkpoint_is_written_and_hears_of_its_failure(tmp_path, monkeypatch):
-    go, run = threading.Event(), state()
+    go = threading.Event()
 
     def slow(*_):
         assert go.wait(10)
@@ -206,8 +212,8 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_hears_of_its_failure
 
     monkeypatch.setattr(checkpoints, "save", slow)
     saver = Saver(tmp_path, None, 2)
-    saver.after(place(0), *run, 1000, 1.0)
-    saver.after(place(1), *run, 1000, 1.0)  # does not wait
+    saver.after(place(0), ran(), 1000)
+    saver.after(place(1), ran(), 1000)  # does not wait
     go.set()
     with pytest.raises(checkpoints.Unsaved, match=r"state_000000_000000 cannot be written .*no space"):
         saver.wait()
