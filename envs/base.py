@@ -125,6 +125,11 @@ class Task(flax.struct.PyTreeNode, Env):
         """The observation of which `store` made this: the same bits, wherever either is compiled."""
         return stored
 
+    def duration(self, physics: Any) -> jax.Array:
+        """Control steps of time that a step from a state takes: 1, or 0 for a half-step on which time stands still."""
+        del physics
+        return jnp.ones((), jnp.int32)
+
     def disturb(self, physics: Any, action: jax.Array, push: Push) -> tuple[Any, jax.Array]:
         """Apply `process_noise`: `push(x)` is x with noise. Here to the action; to velocities where a task has any."""
         return physics, push(action)
@@ -208,14 +213,15 @@ class Task(flax.struct.PyTreeNode, Env):
         action = jnp.asarray(check_action(action, (self.action_size,)), jnp.float32)
         pending = jnp.concatenate([world.pending, action[None]])
         physics, action = world.physics, pending[0]
+        duration = self.duration(physics)
         if self.process_noise is not None:
             key, noise_key = jax.random.split(_present(world.key))
             world = world.replace(key=key)
             physics, action = self.disturb(physics, action, _push(noise_key, self.process_noise))
         physics, reward, terminated = self.advance(physics, jnp.clip(action, -1.0, 1.0))
-        world = world.replace(physics=physics, steps=world.steps + 1, pending=pending[1:])
+        world = world.replace(physics=physics, steps=world.steps + duration, pending=pending[1:])
         world, obs = self._sense(world)
-        return next_state(state, world, obs, self.reward_scale * reward, terminated)
+        return next_state(state, world, obs, self.reward_scale * reward, terminated, duration)
 
     def _sense(self, world: World) -> tuple[World, jax.Array]:
         """The observation with the time and the noise; and the world, whose key may have been used."""
@@ -257,10 +263,17 @@ def initial_state(pipeline_state: Any, obs: jax.Array) -> State:
     return State(pipeline_state, obs, zero, zero, {}, {"terminated": zero, "duration": jnp.ones((), jnp.int32)})
 
 
-def next_state(state: State, pipeline_state: Any, obs: jax.Array, reward: jax.Array, terminated: jax.Array) -> State:
+def next_state(
+    state: State,
+    pipeline_state: Any,
+    obs: jax.Array,
+    reward: jax.Array,
+    terminated: jax.Array,
+    duration: jax.Array | int = 1,
+) -> State:
     """The `State` a bare task's `step` returns; other entries of `info` and `metrics` (a wrapper's) are kept."""
     ended = terminated.astype(obs.dtype)
-    info = state.info | {"terminated": ended, "duration": jnp.ones((), jnp.int32)}
+    info = state.info | {"terminated": ended, "duration": jnp.asarray(duration, jnp.int32)}
     return dataclasses.replace(
         state, pipeline_state=pipeline_state, obs=obs, reward=reward.astype(obs.dtype), done=ended, info=info
     )

@@ -4,7 +4,9 @@ from typing import Any
 
 from envs import external, fields
 from envs.acrobot import Acrobot
+from envs.bandit_chain import BanditChain
 from envs.base import EnvSpec, Task
+from envs.bifurcated import BifurcatedPendulum, BifurcatedVehicle
 from envs.hopper import Hopper
 from envs.obstacle2d import Obstacle2D
 from envs.pendulum import Pendulum
@@ -22,6 +24,9 @@ TASKS: dict[str, type[Task]] = {
     "quadrotor": Quadrotor,
     "hopper": Hopper,
     "quadruped": Quadruped,
+    "bandit_chain": BanditChain,
+    "bifurcated_pendulum": BifurcatedPendulum,
+    "bifurcated_vehicle": BifurcatedVehicle,
 }
 
 

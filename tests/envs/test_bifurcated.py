@@ -1,0 +1,99 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import envs
+from envs.bifurcated import is_good
+
+
+def feedback(env, obs):
+    """Swing up by energy, then hold: good enough to stay in the region."""
+    cosine, sine, speed = obs[0], obs[1], obs[2]
+    missing = 5.0 - (speed**2 / 6 + 5.0 * cosine)  # J of the 5 J upright at rest
+    swing = jnp.sign(missing * speed)
+    hold = -(8.0 * jnp.arctan2(sine, cosine) + 2.0 * speed) / env.max_torque
+    return jnp.clip(jnp.where(cosine > 0.95, hold, swing), -1, 1)[None]
+
+
+def drive(env, obs):
+    """Towards the target, braking where it is near."""
+    del env
+    near = jnp.hypot(obs[0], obs[1]) < 3.5
+    return jnp.stack([jnp.where(near, -0.6, 0.8), 0.3 * jnp.sin(obs[2])])
+
+
+CONTROLLERS = {"pendulum": feedback, "vehicle": drive}
+
+
+def returns(env, act, repeat):
+    """Return, steps made, half-steps and misses of an episode; `repeat(held)` answers a half-step."""
+    step = jax.jit(env.step)
+    state, total, time, halves = env.reset(jax.random.key(3)), 0.0, 0, 0
+    rewards = []
+    while time < int(env.horizon):
+        physics = state.pipeline_state.physics
+        waiting = bool(getattr(physics, "waiting", False))
+        action = repeat(physics.held) if waiting else act(env, state.obs)
+        state = step(state, action)
+        total, time = total + float(state.reward), time + int(state.info["duration"])
+        halves += int(state.info["duration"]) == 0
+        rewards.append(float(state.reward))
+    return total, halves, rewards
+
+
+@pytest.mark.parametrize("task", CONTROLLERS)
+def test_a_policy_that_repeats_what_it_chose_earns_what_it_earned_before(task):
+    act = CONTROLLERS[task]
+    before, none, _ = returns(envs.make(task), act, None)
+    env = envs.make(f"bifurcated_{task}", share=0.01)
+    after, halves, _ = returns(env, act, lambda held: held)
+    np.testing.assert_allclose(after, before, rtol=1e-5)
+    assert none == 0
+    assert halves >= 10  # it was in the region
+
+
+def test_who_does_not_repeat_pays_for_fiddly_actions_only():
+    env = envs.make("bifurcated_pendulum", share=0.2, penalty=7.0)
+    act = CONTROLLERS["pendulum"]
+    best, halves, _ = returns(env, act, lambda held: held)
+    other, again, _ = returns(env, act, lambda held: jnp.where(held > 0, held - 0.9, held + 0.9))
+    assert again == halves  # the held action acts, whatever comes next
+    missed = (best - other) / 7.0
+    np.testing.assert_allclose(missed, round(missed), atol=1e-3)
+    assert 0 < round(missed) <= halves
+    free, _, _ = returns(env.replace(share=np.float32(1.0)), act, lambda held: -held)
+    np.testing.assert_allclose(free, best, rtol=1e-5)
+
+
+def test_half_step_holds_the_action_and_takes_no_time():
+    env = envs.make("bifurcated_pendulum")
+    plain = envs.make("pendulum")
+    physics = plain.start(jax.random.key(0)).replace(theta=jnp.float32(0.1), speed=jnp.float32(0.0))
+    state = env.begin(env._free(physics))
+    np.testing.assert_allclose(state.obs, [np.cos(0.1), np.sin(0.1), 0, 0, 0], atol=1e-6)
+    held = env.step(state, jnp.array([-0.5]))
+    np.testing.assert_allclose(held.obs, [np.cos(0.1), np.sin(0.1), 0, 1, -0.5], atol=1e-6)
+    assert (float(held.reward), int(held.info["duration"]), int(held.pipeline_state.steps)) == (0, 0, 0)
+    after, alone = env.step(held, jnp.array([-0.5])), plain.step(plain.begin(physics), jnp.array([-0.5]))
+    np.testing.assert_allclose(after.obs[:3], alone.obs, atol=1e-6)
+    np.testing.assert_allclose(after.reward, alone.reward, atol=1e-6)
+    assert (int(after.info["duration"]), int(after.pipeline_state.steps)) == (1, 1)
+    missed = env.step(held, jnp.array([0.5]))
+    np.testing.assert_allclose(missed.reward, alone.reward - 5.0, atol=1e-5)
+    np.testing.assert_array_equal(missed.obs, after.obs)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_good_set_has_the_volume_that_is_asked_for(size):
+    draws = jax.random.uniform(jax.random.key(0), (200_000, size), minval=-1.0)
+    for held in (jnp.zeros(size), jnp.ones(size), jnp.full(size, -0.7)):
+        good = np.asarray(jax.vmap(lambda a, held=held: is_good(held, a, 0.1))(draws))
+        assert good.mean() == pytest.approx(0.1, abs=0.004)
+        assert bool(is_good(held, held, 0.1))  # and the held action itself is in it
+
+
+@pytest.mark.parametrize("field", [{"process_noise": 0.1}, {"action_delay": 2}])
+def test_noise_and_delay_are_refused(field):
+    with pytest.raises(ValueError, match=r"a bifurcated task has none; must be"):
+        envs.make("bifurcated_pendulum", **field)
