@@ -68,8 +68,8 @@ def bifurcated(
     """
 
     class Bifurcated(task):
-        share: float = setting(0.25, "share of all actions on which nothing is lost after a fiddly one", above=0, high=1)
-        penalty: float = setting(5.0, "what the others cost", low=0)
+        share: float = setting(0.1, "share of all actions on which nothing is lost after a fiddly one", above=0, high=1)
+        penalty: float = setting(10.0, "what the others cost", low=0)
 
         def validate(self) -> None:
             """Noise and delay would act in half-steps, too, on which time stands still."""
@@ -139,29 +139,33 @@ def is_good(held: jax.Array, action: jax.Array, share: Any) -> jax.Array:
     return jnp.all(jnp.abs(action - middle) <= half + 1e-6)
 
 
-def _near_upright(env: Pendulum, physics: PendulumState) -> jax.Array:
+def near_upright(env: Pendulum, physics: PendulumState) -> jax.Array:
+    """Where the pendulum is held."""
     del env
     return (jnp.cos(physics.theta) > 0.9) & (jnp.abs(physics.speed) < 2.0)
 
 
-def _raises(env: Pendulum, physics: PendulumState, action: jax.Array) -> jax.Array:
-    del env
-    return action[0] * jnp.sin(physics.theta) < 0
+def gentle(env: Pendulum, physics: PendulumState, action: jax.Array) -> jax.Array:
+    """All torques but the largest, which do not hold it still."""
+    del env, physics
+    return jnp.abs(action[0]) < 0.95
 
 
-def _at_target(env: Vehicle, physics: VehicleState) -> jax.Array:
+def at_target(env: Vehicle, physics: VehicleState) -> jax.Array:
+    """Within 3 m of the target."""
     target, _ = path(physics.target_arc, env.path_radius)
     return jnp.linalg.norm(target - physics.pose[:2]) < 3.0
 
 
-def _brakes(env: Vehicle, physics: VehicleState, action: jax.Array) -> jax.Array:
+def brakes(env: Vehicle, physics: VehicleState, action: jax.Array) -> jax.Array:
+    """Slowing down."""
     del env, physics
     return action[0] < 0
 
 
 BifurcatedPendulum = bifurcated(
-    Pendulum, _near_upright, _raises, "near upright (cosine > 0.9, slower than 2 rad/s), raising it is fiddly"
+    Pendulum, near_upright, gentle, "near upright (cosine > 0.9, slower than 2 rad/s), all but full torques are fiddly"
 )
 BifurcatedVehicle = bifurcated(
-    Vehicle, _at_target, _brakes, "within 3 m of the target (where good drives stay), braking is fiddly"
+    Vehicle, at_target, brakes, "within 3 m of the target (where good drives stay), braking is fiddly"
 )

@@ -129,7 +129,54 @@ def bifurcate(
         needed = alpha * np.log(volume / last.min())
         raise ValueError(f"penalty = {penalty:g}: must be > {needed:g}, or even a tiny good set is too attractive")
     good = np.clip((last - volume * leak) / (1 - leak), 0, volume)
-    return _insert(mdp, state, actions, stages, good, penalty, factor)
+    extended, inserted = _insert(mdp, state, actions, stages, good, penalty)
+    return extended, Info(inserted, {state: float(penalty)}, {state: factor})
+
+
+def insert(
+    mdp: TabularMDP, states: Sequence[int], good: Any, penalty: float
+) -> tuple[TabularMDP, tuple[Inserted, ...]]:
+    """Insert a state behind every action of some states, with good sets of one's own choice.
+
+    Plain values of old states stay as they are; soft values and policies become what they become.
+
+    Args:
+      mdp: one model with at least two actions.
+      states: which ones, all different.
+      good: (len(states), A) volume of the good set behind each action, in (0, volume of the state's actions].
+      penalty: what the rest costs, >= 0.
+
+    Returns:
+      The extended model, laid out as that of `bifurcate`, and what was inserted.
+
+    Raises:
+      ValueError: states that there are not, volumes out of range, or a negative penalty.
+
+    Example:
+      >>> import numpy as np
+      >>> choice = TabularMDP(np.ones((1, 2, 1)), np.array([[1.0, 0.9]]), np.zeros((1, 2)), np.ones((1, 2)))
+      >>> fiddly, _ = insert(choice, [0], [[0.2, 2.0]], penalty=5.0)
+      >>> solve_soft(fiddly, 0.5).policy[0].round(2).tolist()  # the first is better, and avoided
+      [0.11, 0.89]
+    """
+    states, good = [int(state) for state in states], as_float64(good, "good")
+    if mdp.reward.ndim != 2 or mdp.reward.shape[1] < 2:
+        raise ValueError(f"mdp of shape {mdp.reward.shape}: must be one model with at least two actions")
+    if len(set(states)) < len(states) or not set(states) <= set(range(len(mdp.reward))):
+        raise ValueError(f"states = {states}: must be different ones of 0 to {len(mdp.reward) - 1}")
+    if good.shape != (len(states), mdp.reward.shape[1]):
+        raise ValueError(f"good of shape {good.shape}: must be {(len(states), mdp.reward.shape[1])}")
+    volume = mdp.volume[states][:, None]
+    if np.any((good <= 0) | (good > volume * (1 + 1e-12))):
+        raise ValueError("good: volumes must be > 0 and at most that of the state's actions")
+    if not penalty >= 0:
+        raise ValueError(f"penalty = {penalty:g}: must be >= 0")
+    inserted: tuple[Inserted, ...] = ()
+    for state, volumes in zip(states, np.minimum(good, volume), strict=True):
+        actions = np.flatnonzero(mdp.measure[state])
+        mdp, more = _insert(mdp, state, actions, np.ones(len(actions), int), volumes[actions], penalty)
+        inserted += more
+    return mdp, inserted
 
 
 def _check_density(target: np.ndarray, measure: np.ndarray) -> None:
@@ -169,8 +216,7 @@ def _insert(
     stages: np.ndarray,
     good: np.ndarray,
     penalty: float,
-    factor: float,
-) -> tuple[TabularMDP, Info]:
+) -> tuple[TabularMDP, tuple[Inserted, ...]]:
     """The model with `stages` states behind each action; only the last of them may cost something."""
     old, width = mdp.reward.shape
     volume = float(mdp.volume[state])
@@ -197,5 +243,4 @@ def _insert(
                     discount[index, column] = kept if final else 1.0
             inserted.append(Inserted(index, state, action, stage, here))
             index += 1
-    extended = TabularMDP(transition, reward, discount, measure)
-    return extended, Info(tuple(inserted), {state: float(penalty)}, {state: factor})
+    return TabularMDP(transition, reward, discount, measure), tuple(inserted)

@@ -80,7 +80,7 @@ def test_half_step_holds_the_action_and_takes_no_time():
     np.testing.assert_allclose(after.reward, alone.reward, atol=1e-6)
     assert (int(after.info["duration"]), int(after.pipeline_state.steps)) == (1, 1)
     missed = env.step(held, jnp.array([0.5]))
-    np.testing.assert_allclose(missed.reward, alone.reward - 5.0, atol=1e-5)
+    np.testing.assert_allclose(missed.reward, alone.reward - 10.0, atol=1e-5)
     np.testing.assert_array_equal(missed.obs, after.obs)
 
 

@@ -1,0 +1,211 @@
+"""At what temperature does SAC fall for the broad room? Measured beside what exact theory predicts.
+
+On `bandit_chain` and on the toy the deterministic policy either reaches the room where few actions are good, or the one
+where all are mediocre. A seed that ends with the mediocre return has turned. Theory gives two temperatures: that at
+which exact soft policies turn, and that at which squashed normals do, which is what SAC has.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+from matplotlib.axes import Axes
+from rich.console import Console
+
+import envs
+from maxent_jax import api, plots
+from maxent_jax.runs import Result
+from maxent_jax.theory import tanh_normal
+
+RESAMPLES = 2_000
+BATCH = 128
+SAC_FIELDS = {"hidden": (32, 32), "lr": 1e-3, "batch_size": BATCH, "prefill_steps": 1_000, "auto_alpha": False}
+"""Random steps first: at a temperature of 0 the policy is soon too narrow to find anything."""
+PPO_FIELDS = {"hidden": (32, 32), "lr": 1e-3, "rollout_steps": 512}
+SHARES = (0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.25)
+"""Temperatures of the grid, in units of the one that is predicted for squashed normals."""
+MISLEADING = 1.1
+"""Temperature of the agents that are compared, in units of the exact crossing: there maximum entropy must mislead."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Crossing:
+    """The temperature at which half of the seeds have turned.
+
+    Attributes:
+      at: the temperature, between grid points by straight lines.
+      low: lower end of its 95 % bootstrap interval over seeds.
+      high: upper end.
+      inside: False where no crossing lies within the grid; `at` is then the grid's end next to it.
+    """
+
+    at: float
+    low: float
+    high: float
+    inside: bool
+
+
+def crossing(alphas: np.ndarray, stayed: np.ndarray) -> Crossing:
+    """Where the share of seeds that stay falls through one half, the share made monotone first.
+
+    Args:
+      alphas: (n,) temperatures, increasing.
+      stayed: (n, seeds) whether a seed still reaches the narrow room.
+
+    Returns:
+      The crossing; the seeds of all temperatures are resampled together.
+    """
+
+    def half(share: np.ndarray) -> float:
+        falling = scipy.optimize.isotonic_regression(share, increasing=False).x
+        return float(np.interp(-0.5, -falling, alphas))
+
+    seeds = stayed.shape[1]
+    draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
+    low, high = np.percentile([half(stayed[:, draw].mean(axis=1)) for draw in draws], (2.5, 97.5))
+    share = scipy.optimize.isotonic_regression(stayed.mean(axis=1), increasing=False).x
+    return Crossing(half(stayed.mean(axis=1)), float(low), float(high), bool(share[0] >= 0.5 >= share[-1]))
+
+
+def predicted(env: Any) -> float:
+    """The temperature at which squashed normals turn, of the toy or of `bandit_chain`."""
+    rewards = (float(env.reward_hit), float(env.reward_miss), float(env.reward_safe))
+    return tanh_normal.crossing(env.action_size, float(env.half_width), *rewards)
+
+
+def chain(size: int, steps: int, seeds: int, ppo_steps: int, path: Path, console: Console | None) -> dict[str, Any]:
+    """SAC over temperatures, and its competitors above the crossing, on a `bandit_chain` of one door.
+
+    Args:
+      size: numbers in an action.
+      steps: environment steps of the SAC family after 1000 random ones.
+      seeds: how many.
+      ppo_steps: those of PPO.
+      path: folder of the run directories.
+      console: where progress goes.
+
+    Returns:
+      What was predicted and measured, and who solves the task.
+    """
+    env = envs.make("bandit_chain", size=size)
+    turn, exact = predicted(env), float(env.crossing)
+    alphas = [round(turn * share, 4) for share in SHARES]
+    high = MISLEADING * exact
+    options: dict[str, Any] = {
+        "env_fields": {"size": size},
+        "seeds": seeds,
+        "evaluations": 5,
+        "preset": "quick",
+        "console": console,
+    }
+    grid = {"alpha": [0.0, *alphas, *([high] if high > max(alphas) else [])]}
+    sac = api.sweep("sac", "bandit_chain", grid, steps=steps, agent_fields=SAC_FIELDS, out=path / "sac", **options)
+    auto = api.train(
+        "sac", "bandit_chain", steps=steps, agent_fields=SAC_FIELDS | {"auto_alpha": True}, out=path / "auto", **options
+    )
+    fields = SAC_FIELDS | {"alpha": high, "n_samples": 32, "threshold": 0.9}
+    adaent = api.train("sac_adaent", "bandit_chain", steps=steps, agent_fields=fields, out=path / "adaent", **options)
+    ppo = api.train(
+        "ppo", "bandit_chain", steps=ppo_steps, envs=8, agent_fields=PPO_FIELDS, out=path / "ppo", **options
+    )
+    everyone = {f"sac (alpha {alpha:g})": final(sac, index) for index, alpha in enumerate(grid["alpha"])}
+    everyone |= {"sac (auto)": final(auto), f"sac_adaent (alpha {high:g})": final(adaent), "ppo": final(ppo)}
+    asked = [(alpha, final(sac, index)) for index, alpha in enumerate(grid["alpha"]) if alpha > 0]
+    row = measure(f"bandit_chain, {size}", env, np.array([a for a, _ in asked]), np.array([r for _, r in asked]), exact)
+    hit = float(env.reward_hit)
+    solved = {name: [int(np.sum(found == hit)), len(found)] for name, found in everyone.items()}
+    return row | {"size": size, "steps": steps, "ppo_steps": ppo_steps, "solved": solved}
+
+
+def toy(alphas: tuple[float, ...], steps: int, seeds: int, path: Path, console: Console | None) -> dict[str, Any]:
+    """SAC on the toy over a fine grid of temperatures, as one program; arguments and result as of `chain`."""
+    fields = {"batch_size": 256}
+    result = api.sweep(
+        "sac",
+        "toy",
+        {"alpha": alphas},
+        steps=steps,
+        seeds=seeds,
+        evaluations=5,
+        preset="quick",
+        agent_fields=fields,
+        out=path,
+        console=console,
+    )
+    returns = np.array([final(result, index) for index in range(len(alphas))])
+    env = result.envs[0]
+    return measure("toy", env, np.array(alphas), returns, 2 / np.log(10)) | {"size": 1, "steps": steps}
+
+
+def measure(name: str, env: Any, alphas: np.ndarray, returns: np.ndarray, exact: float) -> dict[str, Any]:
+    """Where the seeds turn, from final returns (n, seeds) at temperatures (n,), beside what theory says."""
+    stayed = returns != float(env.reward_safe)
+    order = np.argsort(alphas)
+    found = crossing(alphas[order], stayed[order])
+    return {
+        "task": name,
+        "exact": exact,
+        "predicted": predicted(env),
+        "measured": dataclasses.asdict(found),
+        "alphas": alphas[order].tolist(),
+        "stayed": stayed[order].mean(axis=1).tolist(),
+        "solved_share": (returns == float(env.reward_hit))[order].mean(axis=1).tolist(),
+        "seeds": returns.shape[1],
+    }
+
+
+def final(result: Result, configuration: int = 0) -> np.ndarray:
+    """(seeds,) last returns by the mean action; a failed run has none and stops here."""
+    summary = result.summary["configurations"][configuration]["return_deterministic"]
+    return np.array(summary["per_seed"], np.float64)
+
+
+def draw(rows: list[dict[str, Any]], path: Path, caption: str) -> None:
+    """Share of seeds that stay by temperature, a panel a task, and measured against predicted crossings.
+
+    Args:
+      rows: of `chain` and `toy`.
+      path: the PNG to write.
+      caption: budget and what it does not show.
+    """
+    columns = 3
+    lines = -(-(len(rows) + 1) // columns)
+    drawn, axes = plots.figure(lines, columns, width=4.4, height=3.0)
+    for ax, row in zip(axes.flat, rows, strict=False):
+        _draw_shares(ax, row)
+    _draw_crossings(axes.flat[len(rows)], rows)
+    for ax in axes.flat[len(rows) + 1 :]:
+        ax.axis("off")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    drawn.legend(handles, names, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+    drawn.supxlabel(caption, fontsize=8, wrap=True)
+    plots.save(drawn, path)
+
+
+def _draw_shares(ax: Axes, row: dict[str, Any]) -> None:
+    blue, orange, green = plots.COLOURS[0], plots.COLOURS[1], plots.COLOURS[2]
+    found = row["measured"]
+    ax.plot(row["alphas"], row["stayed"], "o-", color=blue, label="SAC: share of seeds in the narrow room")
+    ax.axvspan(found["low"], found["high"], color=blue, alpha=0.15, linewidth=0, label="measured crossing, 95 %")
+    ax.axvline(row["predicted"], color=orange, linestyle="--", label="predicted: squashed normals")
+    ax.axvline(row["exact"], color=green, linestyle=":", label="predicted: all densities")
+    name = "toy" if row["task"] == "toy" else f"bandit_chain, {row['size']} number{'s' if row['size'] > 1 else ''}"
+    ax.set_title(f"{name}: {row['seeds']} seeds, {row['steps']:,} steps", fontsize=9)
+    ax.set(xlabel="temperature alpha", ylim=(-0.05, 1.05))
+
+
+def _draw_crossings(ax: Axes, rows: list[dict[str, Any]]) -> None:
+    chains = [row for row in rows if row["task"] != "toy"]
+    size = [row["size"] for row in chains]
+    at = np.array([row["measured"]["at"] for row in chains])
+    ends = np.array([[row["measured"][end] for row in chains] for end in ("low", "high")])
+    around = np.maximum(np.abs(ends - at), 0)
+    ax.errorbar(size, at, around, fmt="o", color=plots.COLOURS[0], capsize=3)
+    ax.plot(size, [row["predicted"] for row in chains], "--", color=plots.COLOURS[1])
+    ax.plot(size, [row["exact"] for row in chains], ":", color=plots.COLOURS[2])
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(size, [str(x) for x in size])
+    ax.set(xlabel="numbers in an action", ylabel="crossing", ylim=(0, None))
+    ax.set_title("bandit_chain: measured and predicted", fontsize=9)
