@@ -91,8 +91,8 @@ def chain(size: int, steps: int, seeds: int, ppo_steps: int, path: Path, console
     """
     env = envs.make("bandit_chain", size=size)
     turn, exact = predicted(env), float(env.crossing)
-    alphas = [round(turn * share, 4) for share in SHARES]
     high = MISLEADING * exact
+    alphas = sorted({high, *(round(turn * share, 4) for share in SHARES)})
     options: dict[str, Any] = {
         "env_fields": {"size": size},
         "seeds": seeds,
@@ -100,7 +100,7 @@ def chain(size: int, steps: int, seeds: int, ppo_steps: int, path: Path, console
         "preset": "quick",
         "console": console,
     }
-    grid = {"alpha": [0.0, *alphas, *([high] if high > max(alphas) else [])]}
+    grid = {"alpha": [0.0, *alphas]}
     sac = api.sweep("sac", "bandit_chain", grid, steps=steps, agent_fields=SAC_FIELDS, out=path / "sac", **options)
     auto = api.train(
         "sac", "bandit_chain", steps=steps, agent_fields=SAC_FIELDS | {"auto_alpha": True}, out=path / "auto", **options
@@ -112,8 +112,8 @@ def chain(size: int, steps: int, seeds: int, ppo_steps: int, path: Path, console
     )
     everyone = {f"sac (alpha {alpha:g})": final(sac, index) for index, alpha in enumerate(grid["alpha"])}
     everyone |= {"sac (auto)": final(auto), f"sac_adaent (alpha {high:g})": final(adaent), "ppo": final(ppo)}
-    asked = [(alpha, final(sac, index)) for index, alpha in enumerate(grid["alpha"]) if alpha > 0]
-    row = measure(f"bandit_chain, {size}", env, np.array([a for a, _ in asked]), np.array([r for _, r in asked]), exact)
+    returns = np.array([final(sac, index) for index in range(1, 1 + len(alphas))])
+    row = measure(f"bandit_chain, {size}", env, np.array(alphas), returns, exact)
     hit = float(env.reward_hit)
     solved = {name: [int(np.sum(found == hit)), len(found)] for name, found in everyone.items()}
     return row | {"size": size, "steps": steps, "ppo_steps": ppo_steps, "solved": solved}
@@ -140,18 +140,17 @@ def toy(alphas: tuple[float, ...], steps: int, seeds: int, path: Path, console: 
 
 
 def measure(name: str, env: Any, alphas: np.ndarray, returns: np.ndarray, exact: float) -> dict[str, Any]:
-    """Where the seeds turn, from final returns (n, seeds) at temperatures (n,), beside what theory says."""
+    """Where the seeds turn, from final returns (n, seeds) at increasing temperatures (n,), beside what theory says."""
     stayed = returns != float(env.reward_safe)
-    order = np.argsort(alphas)
-    found = crossing(alphas[order], stayed[order])
+    found = crossing(alphas, stayed)
     return {
         "task": name,
         "exact": exact,
         "predicted": predicted(env),
         "measured": dataclasses.asdict(found),
-        "alphas": alphas[order].tolist(),
-        "stayed": stayed[order].mean(axis=1).tolist(),
-        "solved_share": (returns == float(env.reward_hit))[order].mean(axis=1).tolist(),
+        "alphas": alphas.tolist(),
+        "stayed": stayed.mean(axis=1).tolist(),
+        "solved_share": (returns == float(env.reward_hit)).mean(axis=1).tolist(),
         "seeds": returns.shape[1],
     }
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from envs import fields
 from envs.fields import InvalidSetting
-from experiments import control, published, rlhf, theory, toy, vehicle
+from experiments import bifurcation, control, published, rlhf, theory, toy, vehicle
 from maxent_jax.runs import check_out
 
 Experiment = Callable[[Path, str, Console | None], Any]
@@ -18,6 +18,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "toy": toy.run,
     "vehicle": vehicle.run,
     "theory": theory.run,
+    "bifurcation": bifurcation.run,
     "rlhf": rlhf.run,
 }
 BY_TASK: dict[str, dict[str, Experiment]] = {

@@ -1,0 +1,49 @@
+import matplotlib.image
+import numpy as np
+import pytest
+
+from experiments import bifurcation, extended
+
+
+def test_model_is_misled_by_the_extension_only_where_entropy_counts(tmp_path):
+    rows = extended.exact(bins=15, alphas=(0.0, 8.0))
+    cold, hot = rows
+    assert cold["before"] == pytest.approx(cold["best"], rel=1e-9)
+    assert cold["after"] == pytest.approx(cold["best"], rel=1e-9)
+    assert hot["best"] > hot["before"] > hot["after"]
+
+
+def numbers(*values):
+    return {"mean": float(np.mean(values)), "low": min(values), "high": max(values), "per_seed": list(values)}
+
+
+def test_figure_and_tables_show_every_agent(tmp_path):
+    rows = [
+        {"task": task, "agent": agent, "before": numbers(-2.0, -1.0), "after": numbers(-5.0, -3.0)}
+        for task in extended.TASKS
+        for agent in ("sac, alpha 0", "ppo")
+    ]
+    known = [{"alpha": 0.0, "best": -1.0, "before": -1.0, "after": -1.0}]
+    extended.draw(rows, known, tmp_path / "extended.png", "A caption.")
+    assert matplotlib.image.imread(tmp_path / "extended.png").shape[1] > 1000
+    shown = bifurcation.tables([], rows)[-1]
+    assert list(shown.columns[2].cells) == ["-2 [-2, -1]"] * 4
+    assert list(shown.columns[3].cells) == ["-4 [-5, -3]"] * 4
+
+
+@pytest.mark.slow
+def test_the_whole_experiment_with_a_tiny_budget(tmp_path, monkeypatch):
+    tiny = bifurcation.Plan(
+        chain={1: 300},
+        chain_ppo=1_024,
+        seeds=2,
+        toy_alphas=(0.5, 0.8),
+        toy_steps=300,
+        toy_seeds=2,
+        tasks={"pendulum": extended.Budget(300, 4_096, 2, (0.5,))},
+    )
+    monkeypatch.setitem(bifurcation.PLANS, "quick", tiny)
+    bifurcation.run(tmp_path, "quick", None)
+    assert (tmp_path / "figures" / "crossings.png").exists()
+    assert (tmp_path / "figures" / "extended.png").exists()
+    assert (tmp_path / "outcome.json").exists()
