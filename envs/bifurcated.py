@@ -22,7 +22,7 @@ class Pending(flax.struct.PyTreeNode):
     Attributes:
       physics: the state of the task itself.
       held: (a,) the action that was chosen and has not acted yet; 0 where none waits.
-      waiting: whether one waits.
+      waiting: 1 where one waits, else 0.
     """
 
     physics: Any
@@ -76,7 +76,9 @@ def bifurcated(
             super().validate()
             for name, off in (("process_noise", None), ("action_delay", 0)):
                 if getattr(self, name) != off:
-                    raise InvalidSetting(f"env.{name} = {getattr(self, name)}: a bifurcated task has none; must be {off}")
+                    raise InvalidSetting(
+                        f"env.{name} = {getattr(self, name)}: a bifurcated task has none; must be {off}"
+                    )
 
         @property
         def inner(self) -> Task:
@@ -94,21 +96,21 @@ def bifurcated(
             return self._free(self.inner.start(key))
 
         def _free(self, physics: Any) -> Pending:
-            return Pending(physics, jnp.zeros(self.inner.action_size), jnp.zeros((), bool))
+            return Pending(physics, jnp.zeros(self.inner.action_size), jnp.zeros((), jnp.int32))
 
         def duration(self, physics: Pending) -> jax.Array:
             """None where an action is only chosen."""
-            return (physics.waiting | ~critical(self.inner, physics.physics)).astype(jnp.int32)
+            return jnp.where(critical(self.inner, physics.physics), physics.waiting, 1)
 
         def advance(self, physics: Pending, action: jax.Array) -> tuple[Pending, jax.Array, jax.Array]:
             """Hold an action in the region; carry it out with the next one."""
-            inner, waiting = self.inner, physics.waiting
+            inner, waiting = self.inner, physics.waiting > 0
             choosing = ~waiting & critical(inner, physics.physics)
             acting = jnp.where(waiting, physics.held, action)
             after, reward, terminated = inner.advance(physics.physics, acting)
             missed = waiting & fiddly(inner, physics.physics, physics.held) & ~is_good(physics.held, action, self.share)
             reward = jnp.where(missed, reward - self.penalty, reward)
-            held = Pending(physics.physics, action, jnp.ones((), bool))
+            held = Pending(physics.physics, action, jnp.ones((), jnp.int32))
             then = jax.tree.map(lambda a, b: jnp.where(choosing, a, b), held, self._free(after))
             return then, jnp.where(choosing, 0.0, reward), terminated & ~choosing
 
@@ -122,14 +124,18 @@ def bifurcated(
             return self.inner.qpos(physics.physics)
 
     Bifurcated.__name__ = Bifurcated.__qualname__ = f"Bifurcated{task.__name__}"
-    Bifurcated.__doc__ = (
-        f"{task.__name__}, where entropy is punished: {where}.\n\n"
-        "There an action is held, and the next one decides how well it is carried out: within a box around the held "
-        "action\nnothing is lost, elsewhere `penalty` is. Behind a fiddly action the box is `share` of all actions, "
-        "behind others it is\neverything. Choosing takes no time. The best return is that of the task itself.\n\n"
-        "Source: ours, after the construction of arXiv 2506.05615."
-    )
+    Bifurcated.__doc__ = ABOUT.format(task=task.__name__, where=where)
     return Bifurcated
+
+
+ABOUT = """{task}, where entropy is punished: {where}.
+
+In that region an action is held, and the next one decides how well it is carried out: within a box around the held
+action the reward is the task's own, elsewhere `penalty` less. Behind a fiddly action the box is `share` of all actions,
+behind any other it is everything. Choosing takes no time and earns nothing. The best return is that of the task itself.
+
+Source: ours, after the construction of arXiv 2506.05615.
+"""
 
 
 def is_good(held: jax.Array, action: jax.Array, share: Any) -> jax.Array:

@@ -115,7 +115,9 @@ def tables(rows: list[dict[str, Any]], twins: list[dict[str, Any]]) -> list[Tabl
         ends = f"{found['at']:.2f} [{found['low']:.2f}, {found['high']:.2f}]" + ("" if found["inside"] else " (edge)")
         crossed.add_row(row["task"], f"{row['exact']:.3f}", f"{row['predicted']:.3f}", ends)
     chains = [row for row in rows if "solved" in row]
-    solved = Table("size", "sac, alpha 0", "sac, alpha 1.1", "sac, auto", "sac_adaent, alpha 1.1", "ppo", title="solved")
+    solved = Table(
+        "size", "sac, alpha 0", "sac, alpha 1.1", "sac, auto", "sac_adaent, alpha 1.1", "ppo", title="solved"
+    )
     for row in chains:
         solved.add_row(str(row["size"]), *("{} of {}".format(*row["solved"][name]) for name in compared(row)))
     after = Table("task", "agent", "before", "after", title="mean final return and 95 % interval")

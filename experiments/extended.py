@@ -15,7 +15,7 @@ from rich.console import Console
 import envs
 from envs.bifurcated import gentle, near_upright
 from envs.pendulum import PendulumState
-from experiments import grids, published
+from experiments import grids
 from maxent_jax import api, plots
 from maxent_jax.runs import Result
 from maxent_jax.theory import evaluate, insert, solve, solve_soft
@@ -80,18 +80,7 @@ def run(task: str, budget: Budget, path: Path, console: Console | None) -> list[
         adaent = api.train(
             "sac_adaent", name, steps=budget.steps, agent_fields=fields, out=folder / "sac_adaent", **options
         )
-        # the twin is no task of the published table: PPO has the settings of the task on both
-        settings = published.row("ppo", task, "quick")
-        ppo = api.train(
-            settings.agent,
-            envs.make(name),
-            steps=budget.ppo_steps,
-            envs=settings.envs,
-            seeds=budget.seeds,
-            evaluations=10,
-            out=folder / "ppo",
-            console=console,
-        )
+        ppo = api.train("ppo", name, steps=budget.ppo_steps, out=folder / "ppo", **options)
         found = {f"sac, alpha {alpha:g}": _final(sac, i) for i, alpha in enumerate(budget.alphas)}
         found |= {f"sac_adaent, alpha {highest:g}": _final(adaent), "ppo": _final(ppo)}
         for agent, numbers in found.items():

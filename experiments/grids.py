@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs import fields
+from envs.bandit_chain import END, BanditChain, Place
 from envs.pendulum import Pendulum, PendulumState
 from envs.toy import Toy
 from maxent_jax.theory import Axis, Discretised, discretise
@@ -26,6 +27,22 @@ def toy(env: Toy, bins: int, gamma: float) -> Discretised:
     return discretise(env, [Axis(np.arange(6.0))], lambda x: x[0].astype(jnp.int32), [edges], gamma)
 
 
+def bandit_chain(env: BanditChain, bins: int, gamma: float) -> Discretised:
+    """Door, narrow and broad room of every link, and the end; cells between which the task jumps, as for the toy."""
+    del bins
+    edge, end = float(env.half_width), 3 * env.links
+    edges = np.unique([-1.0, -edge, 0.0, edge, 1.0])
+
+    def set_state(x: jax.Array) -> Place:
+        number = x[0].astype(jnp.int32)
+        return Place(jnp.where(number == end, END, number % 3), number // 3)
+
+    def get_state(physics: Place) -> jax.Array:
+        return jnp.where(physics.place == END, end, 3 * physics.link + physics.place)[None]
+
+    return discretise(env, [Axis(np.arange(end + 1.0))], set_state, [edges] * env.size, gamma, get_state)
+
+
 def pendulum(env: Pendulum, bins: int, gamma: float) -> Discretised:
     """`bins` angles around the circle, upright among them, and as many angular velocities up to the largest."""
     angles = 2 * np.pi * (np.arange(bins) - bins // 2) / bins
@@ -38,9 +55,24 @@ def pendulum(env: Pendulum, bins: int, gamma: float) -> Discretised:
     return discretise(env, axes, set_state, [np.linspace(-1, 1, CELLS + 1)], gamma)
 
 
-GRIDS: dict[str, Callable[[Any, int, float], Discretised]] = {"toy": toy, "pendulum": pendulum}
-NAMES = {"toy": ("start", "good", "bad", "hit", "missed", "safe")}
-"""What states are called, where they have names."""
+GRIDS: dict[str, Callable[[Any, int, float], Discretised]] = {
+    "toy": toy,
+    "bandit_chain": bandit_chain,
+    "pendulum": pendulum,
+}
+
+
+def _link(number: int, last: int) -> str:
+    if number == last:
+        return "end"
+    return ("door", "narrow", "broad")[number % 3] + (f" {number // 3 + 1}" if last > 3 else "")
+
+
+NAMES: dict[str, Callable[[int, int], str]] = {
+    "toy": lambda number, _: ("start", "good", "bad", "hit", "missed", "safe")[number],
+    "bandit_chain": _link,
+}
+"""What a state is called, where they have names: from its number and that of the last one."""
 COORDINATES = {"pendulum": ("angle from upright, rad", "angular velocity, rad/s")}
 """What the two coordinates of a grid are."""
 
@@ -48,7 +80,7 @@ COORDINATES = {"pendulum": ("angle from upright, rad", "angular velocity, rad/s"
 def state_name(task: str, at: Discretised, state: int) -> str:
     """A state's name, or its coordinates."""
     if task in NAMES:
-        return NAMES[task][state]
+        return NAMES[task](state, len(at.states) - 1)
     return ", ".join(f"{x:.2f}" for x in at.states[state])
 
 

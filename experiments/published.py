@@ -42,8 +42,9 @@ SAC_ROWS = {
     "hopper": Row(SAC(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=10_000), steps=2_000_000),
     "quadruped": Row(SAC(lr=1e-3, alpha=0.2, alpha_lr=1e-3, prefill_steps=10_000), steps=2_000_000),
     "pendulum": Row(SAC(hidden=(64, 64), lr=1e-3, auto_alpha=True, alpha_lr=1e-3, prefill_steps=100), steps=10_000),
+    "bandit_chain": Row(SAC(hidden=(32, 32), lr=1e-3, alpha=1.0, alpha_lr=1e-3, prefill_steps=1_000), steps=100_000),
 }
-"""Pendulum is ours: Stable-Baselines3's usual values."""
+"""Pendulum is ours: Stable-Baselines3's usual values; so is bandit_chain, the toy with random steps first."""
 
 ADAENT_ROWS = {
     "toy": Row(SACAdaEnt(hidden=(32, 32), lr=1e-3, alpha=1.0, alpha_lr=1e-4, threshold=0.9), steps=100_000),
@@ -60,6 +61,10 @@ ADAENT_ROWS = {
     "pendulum": Row(
         SACAdaEnt(hidden=(64, 64), lr=1e-3, auto_alpha=True, alpha_lr=1e-3, prefill_steps=100, n_samples=16),
         steps=10_000,
+    ),
+    "bandit_chain": Row(
+        SACAdaEnt(hidden=(32, 32), lr=1e-3, alpha=1.0, alpha_lr=1e-3, prefill_steps=1_000, threshold=0.9),
+        steps=100_000,
     ),
 }
 
@@ -119,12 +124,17 @@ PPO_ROWS = {
         steps=100_000,
         envs=4,
     ),
+    "bandit_chain": Row(PPO(hidden=(32, 32), lr=1e-3, rollout_steps=512), steps=100_000, envs=8),
 }
 
 ROWS = {"sac": SAC_ROWS, "sac_adaent": ADAENT_ROWS, "ppo": PPO_ROWS}
+for table in ROWS.values():  # a bifurcated task is trained as the task itself
+    table |= {f"bifurcated_{task}": table[task] for task in ("pendulum", "vehicle")}
 
 SHRINKS = {
     ("cpu", "toy"): Shrink(steps=20_000),
+    ("cpu", "bandit_chain"): Shrink(steps=20_000),
+    ("quick", "bandit_chain"): Shrink(steps=4_000, batch_size=128, n_samples=32),
     ("quick", "toy"): Shrink(steps=20_000, batch_size=64, n_samples=16),
     ("cpu", "vehicle"): Shrink(steps=100_000, hidden=(64, 64), n_samples=16),
     **{

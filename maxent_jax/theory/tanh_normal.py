@@ -1,8 +1,8 @@
 """What a squashed normal, the policy of SAC, can reach where exact soft policies are known: it has one bump.
 
-The state is a room in which the actions of a box around 0 earn one reward and all others another (the toy's good
-state, the narrow room of `bandit_chain`), beside a room in which all actions earn the same. An exact soft policy follows
-the box's edges; a squashed normal is narrower than the box, or spills over.
+The state is a room in which the actions of a box around 0 earn one reward and all others another (the toy's good state,
+the narrow room of `bandit_chain`), beside a room in which all actions earn the same. An exact soft policy follows the
+box's edges; a squashed normal is narrower than the box, or spills over.
 """
 
 from collections.abc import Callable

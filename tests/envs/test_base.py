@@ -122,6 +122,8 @@ def test_every_number_is_named(name):
 @pytest.mark.parametrize("name", COMPILED)
 @pytest.mark.parametrize("values", [{"process_noise": 0.1}, {"observation_noise": 0.1}])
 def test_noise_differs_by_key_and_repeats(name, values):
+    if name.startswith("bifurcated") and "process_noise" in values:
+        pytest.skip("half-steps know no noise: refused, see test_bifurcated")
     env = make(name, **values)
     step = jax.jit(env.step)
     action = jnp.full(env.action_size, 0.05)
@@ -130,7 +132,7 @@ def test_noise_differs_by_key_and_repeats(name, values):
         state = env.reset(jax.random.key(seed))
         return np.stack([state.obs, *((state := step(state, action)).obs for _ in range(2))])
 
-    if name != "toy" or "process_noise" not in values:  # three observations of the toy may well agree
+    if name not in ("toy", "bandit_chain") or "process_noise" not in values:  # three observations there may well agree
         assert np.any(seen(0) != seen(1))
     np.testing.assert_array_equal(seen(0), seen(0))
 

@@ -56,6 +56,19 @@ def test_found_looks_for_causes_where_the_mode_loses_most(tmp_path):
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.parametrize(("size", "links"), [(1, 1), (2, 2)])
+def test_bandit_chain_crosses_where_its_field_says(size, links):
+    env = envs.make("bandit_chain", size=size, links=links, crossing=0.7)
+    at = grids.model("bandit_chain", env, 11, 0.99)
+    below, above = (misleading.Found("bandit_chain", at, np.array([alpha])) for alpha in (0.69, 0.71))
+    best = sum(0.99**link for link in range(links))
+    assert below.lie.best == pytest.approx(best)
+    assert below.lie.regret == pytest.approx(0, abs=1e-9)
+    assert above.lie.regret == pytest.approx(2 * best)  # -1 instead of 1 at every link
+    doors = {above.state(s) for s in above.ranked() if above.lie.lost[s] > 0}
+    assert doors == ({"door"} if links == 1 else {"door 1", "door 2"})
+
+
 def test_maps_of_two_coordinates_put_each_state_where_it_is(tmp_path, monkeypatch):
     at = grids.model("pendulum", envs.make("pendulum"), 5, 0.9)
     found = misleading.Found("pendulum", at, np.array([1.0]))

@@ -2,7 +2,7 @@ import models
 import numpy as np
 import pytest
 
-from maxent_jax.theory import TabularMDP, bifurcate, solve, solve_soft
+from maxent_jax.theory import TabularMDP, bifurcate, insert, solve, solve_soft
 
 
 def densities(rng, measure, count=None):
@@ -142,3 +142,43 @@ def test_a_volume_of_one_allows_no_change_that_keeps_the_value():
     same = solve_soft(model, 1.0).policy[0]
     extended, _ = bifurcate(model, 0, same, alpha=1.0)
     np.testing.assert_allclose(solve_soft(extended, 1.0).policy[0], same, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_good_sets_of_ones_own_choice_change_soft_values_as_their_volumes_say(seed):
+    rng = np.random.default_rng(seed)
+    model = models.random_model(rng, 5, 4, discount=0.9)
+    states, alpha, penalty = [1, 3], 0.6, 2.5
+    share = rng.uniform(0.01, 1.0, (2, 4))
+    good = share * model.volume[states][:, None]
+    extended, inserted = insert(model, states, good, penalty)
+    plain, before = solve(extended), solve(model)
+    np.testing.assert_allclose(plain.value[:5], before.value, rtol=1e-11)
+    np.testing.assert_array_equal(plain.policy[:5], before.policy)
+    soft = solve_soft(extended, alpha)
+    assert {(new.state, new.action) for new in inserted} == {
+        (state, action) for state in states for action in np.flatnonzero(model.measure[state])
+    }
+    for new in inserted:
+        volume = model.volume[new.state]
+        ahead = model.transition[new.state, new.action] @ soft.value[:5]
+        q = model.reward[new.state, new.action] + model.discount[new.state, new.action] * ahead
+        m = new.good + (volume - new.good) * np.exp(-penalty / alpha)
+        np.testing.assert_allclose(soft.value[new.index], q + alpha * np.log(m), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"states": [0, 0]}, r"states = \[0, 0\]: must be different ones of 0 to 1"),
+        ({"states": [2]}, r"states = \[2\]: must be different"),
+        ({"good": [[0.5]]}, r"good of shape \(1, 1\): must be \(1, 2\)"),
+        ({"good": [[0.0, 0.5]]}, "good: volumes must be > 0"),
+        ({"good": [[2.5, 0.5]]}, "good: volumes must be > 0 and at most that of the state's actions"),
+        ({"penalty": -1.0}, "penalty = -1: must be >= 0"),
+    ],
+)
+def test_insert_says_what_is_wrong(values, said):
+    model = TabularMDP(np.full((2, 2, 2), 0.5), np.zeros((2, 2)), np.full((2, 2), 0.5), np.ones((2, 2)))
+    with pytest.raises(ValueError, match=said):
+        insert(model, **({"states": [0], "good": [[0.5, 2.0]], "penalty": 1.0} | values))
