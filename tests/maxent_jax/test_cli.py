@@ -17,6 +17,7 @@ from envs import fields
 from experiments import published
 from maxent_jax import api, cards, cli, runs
 from maxent_jax.agents import AGENTS
+from maxent_jax.commands import common
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -432,7 +433,7 @@ def test_card_shows_every_number_and_field(name, capsys):
 def test_card_gives_bounds_formula_and_picture(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(cards, "STILLS", tmp_path)
     (tmp_path / "vehicle.png").touch()
-    monkeypatch.setattr(cli, "CONSOLE", Console(width=200))
+    monkeypatch.setattr(common, "CONSOLE", Console(width=200))
     assert run("envs vehicle") == 0
     out = capsys.readouterr().out
     assert "-path_weight |x^2 + y^2 - path_radius^2| - distance_weight" in out
@@ -458,7 +459,7 @@ def trained(tmp_path_factory, quick_compile):
     os.chdir(folder)
     console = Console(file=open("printed", "w"), width=80)  # noqa: SIM115 - closed below
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(cli, "CONSOLE", console)
+    monkeypatch.setattr(common, "CONSOLE", console)
     try:
         line = "sweep sac --env toy --seeds 3 --steps 64 --evaluations 2 --grid hidden=8;4"
         assert cli.main([*line.split(), *tiny.flags({"batch_size": 8, "buffer_size": 64})]) == 0
