@@ -1,7 +1,7 @@
 """Is the switching rule right? Similarity of two landscapes against what their choices truly earn.
 
-At a state the *advantage* is the true return of the plain landscape's choice minus that of the soft one's. The rule says
-that the soft choice loses where the similarity is low. So its similarity should fall as the advantage rises (rank
+At a state the *advantage* is the true return of the plain landscape's choice minus that of the soft one's. The rule
+says that the soft choice loses where the similarity is low. So its similarity should fall as the advantage rises (rank
 correlation), order the states in which the soft choice loses before the others (area under the ROC curve), and its
 threshold should part them (sensitivity, specificity). States of one episode resemble each other, and so do those of one
 policy: intervals resample whole groups, never single states.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-RESAMPLES = 1_000
+RESAMPLES = 400
 ROUNDING = 1e-4
 """Differences of returns below this share of them are rounding: nothing was lost."""
 
@@ -124,9 +124,7 @@ def measures(threshold: float) -> dict[str, Callable[[Tested], float]]:
         ),
         "auc": lambda t: area(t.similarity, t.loses),
         "auc_where_choices_differ": lambda t: area(t.similarity[~t.same], t.loses[~t.same]),
-        "auc_where_something_is_lost": lambda t: area(
-            t.similarity[t.loses | t.wins], t.loses[t.loses | t.wins]
-        ),
+        "auc_where_something_is_lost": lambda t: area(t.similarity[t.loses | t.wins], t.loses[t.loses | t.wins]),
         "share_switched": lambda t: _mean(t.similarity < threshold),
         "sensitivity": lambda t: _mean(t.similarity[t.loses] < threshold),
         "specificity": lambda t: _mean(t.similarity[~t.loses] >= threshold),
@@ -143,7 +141,7 @@ def judge(tested: Tested, threshold: float) -> dict[str, Any]:
       threshold: the agent's.
 
     Returns:
-      Counts, and every one of `measures` as its value and the 2.5 and 97.5 % quantiles over 1,000 resamplings of
+      Counts, and every one of `measures` as its value and the 2.5 and 97.5 % quantiles over 400 resamplings of
       whole groups (seeds or episodes); None for what is undefined, and for intervals of fewer than two groups or
       where more than half of the resamplings leave it undefined. Ten groups or fewer make intervals too narrow.
     """

@@ -55,7 +55,7 @@ class Subject(flax.struct.PyTreeNode):
     @property
     def threshold(self) -> float:
         """The similarity below which the plain landscape would lead; SAC-AdaEnt's usual one for an agent without."""
-        return float(getattr(self.agent, "threshold", SACAdaEnt().threshold))
+        return round(float(getattr(self.agent, "threshold", SACAdaEnt().threshold)), 6)  # a float32 in the agent
 
     def act(self, obs: jax.Array, key: jax.Array, deterministic: bool = False) -> jax.Array:
         """Actions (..., a) at observations (..., o)."""
@@ -69,7 +69,7 @@ class Subject(flax.struct.PyTreeNode):
         assert isinstance(self.agent, SAC)
         return found | {"plain": self.agent.min_q(self.plain, obs, action)}
 
-    def similarity(self, obs: jax.Array, key: jax.Array) -> jax.Array:
+    def similarity(self, obs: Any, key: jax.Array) -> jax.Array:
         """How alike soft and plain are at states (b, o), as the agent itself finds in an update: (b,)."""
         if isinstance(self.agent, SACAdaEnt):
             return self.agent.compare(self.state, obs, key)
@@ -81,8 +81,9 @@ class Subject(flax.struct.PyTreeNode):
 def names(subject: Subject, env: Any) -> tuple[str, ...]:
     """The landscapes that a subject has, in order."""
     spec = env.spec
-    shapes = jax.ShapeDtypeStruct((spec.observation_size,), jnp.float32), jax.ShapeDtypeStruct(
-        (spec.action_size,), jnp.float32
+    shapes = (
+        jax.ShapeDtypeStruct((spec.observation_size,), jnp.float32),
+        jax.ShapeDtypeStruct((spec.action_size,), jnp.float32),
     )
     found = jax.eval_shape(Subject.landscapes, subject, *shapes)
     return tuple(name for name in ("soft", "plain") if name in found)

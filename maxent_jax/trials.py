@@ -76,21 +76,21 @@ def visit(subject: Subject, env: Any, key: jax.Array, episodes: int) -> Visits:
       episodes: how many.
 
     Returns:
-      All states in which it acted. Where the physics breaks down an episode ends, and its return is NaN.
+      All states in which it acted. Where the physics breaks down an episode ends, and its return is NaN. An episode
+      that is equal to an earlier one, as in a task that always starts alike, says nothing new and is left out.
     """
     carry, parts = _begin(env, key, episodes), []
     while not parts or np.any(carry[2]):  # steps that take no time make episodes longer than the horizon
         carry, seen = _walk(subject, env, carry, int(env.horizon))
         parts.append(jax.tree.map(_to_host, seen))
     state, time, reward, alive = jax.tree.map(_concatenated, *parts)
-    steps, episode = np.nonzero(alive)
-    return Visits(
-        jax.tree.map(lambda x: x[steps, episode], state),
-        time[steps, episode],
-        episode,
-        np.where(alive, reward, 0.0).sum(axis=0),
-        alive.sum(axis=0),
-    )
+    returns, lengths = np.where(alive, reward, 0.0).sum(axis=0), alive.sum(axis=0)
+    ends = np.column_stack([state.obs[0], returns, lengths])
+    new = np.sort(np.unique(ends, axis=0, return_index=True)[1])
+    state = jax.tree.map(lambda x: x[:, new], state)
+    steps, episode = np.nonzero(alive[:, new])
+    seen = jax.tree.map(lambda x: x[steps, episode], state)
+    return Visits(seen, time[:, new][steps, episode], episode, returns[new], lengths[new])
 
 
 def _to_host(x: jax.Array) -> Any:

@@ -1,12 +1,11 @@
 import dataclasses
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import stubs
 import tiny
+from doors import walk, walker
 
 import envs
 from envs import fields
@@ -16,24 +15,6 @@ from maxent_jax.subject import Subject
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 KEY = jax.random.key(5)
-
-
-@flax.struct.dataclass
-class Walker(stubs.Counting):
-    """Soft values are highest at action -0.5, plain ones at 0.5; alike where the position is beyond 1."""
-
-    def q_landscapes(self, state, obs, action):
-        sign = jnp.where(obs[..., 0] > 1, 1.0, -1.0)
-        plain = -((action[..., 0] - 0.5) ** 2)
-        return {"soft": -((action[..., 0] - 0.5 * sign) ** 2), "plain": plain}
-
-
-def walker(**values):
-    return Subject(fields.build(Walker, {"mean": 0.5, "noise": 1.0, "gamma": 0.9} | values), jnp.zeros((), jnp.int32))
-
-
-def walk(**values):
-    return fields.build(stubs.Walk, {"horizon": 4} | values)
 
 
 def test_visits_are_all_states_of_all_episodes():
@@ -71,6 +52,16 @@ def test_a_visit_is_the_episode_that_films_show():
     seen = trials.visit(Subject(agent, state), task, KEY, 1)
     np.testing.assert_allclose(seen.obs, film.obs, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(seen.returns[0], film.reward.sum(), rtol=1e-5)
+
+
+def test_episodes_that_are_all_alike_count_once():
+    agent = fields.build(AGENTS["sac"], tiny.FIELDS["sac"])
+    task = envs.make("toy")
+    subject = Subject(agent, jax.jit(agent.init)(jax.random.key(1), task.spec))
+    seen = trials.visit(subject, task, KEY, 3)
+    assert len(seen.returns) == len(seen.lengths) == 1
+    np.testing.assert_array_equal(seen.time, [0, 1])
+    np.testing.assert_array_equal(seen.episode, [0, 0])
 
 
 def test_fewer_states_are_spread_over_time_and_keep_the_beginnings():
