@@ -10,7 +10,7 @@ from rich.console import Console
 
 from envs import fields
 from envs.fields import InvalidSetting
-from experiments import bifurcation, control, published, rlhf, theory, toy, vehicle
+from experiments import bifurcation, control, landscape, published, rlhf, theory, threshold, toy, vehicle
 from maxent_jax.runs import check_out
 
 Experiment = Callable[[Path, str, Console | None], Any]
@@ -22,7 +22,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "rlhf": rlhf.run,
 }
 BY_TASK: dict[str, dict[str, Experiment]] = {
-    "control": {task: functools.partial(control.run, task) for task in control.TASKS} | {"vehicle": vehicle.run}
+    "control": {task: functools.partial(control.run, task) for task in control.TASKS} | {"vehicle": vehicle.run},
+    "landscape": {task: functools.partial(landscape.run, task) for task in landscape.TASKS},
+    "threshold": {task: functools.partial(threshold.run, task) for task in threshold.GRIDS},
 }
 """Experiments that are repeated on several tasks, each in a folder of its own."""
 QUICK = ("toy", "vehicle")

@@ -1,6 +1,6 @@
 """`train` and `sweep`: check what was asked for, and carry it out. The command line calls these same functions.
 
-With `cli.py` the only module that may look into every room: it finds tasks and published settings by name.
+With `commands/` the only place that may look into every room: it finds tasks and published settings by name.
 """
 
 import dataclasses

@@ -79,10 +79,7 @@ class SACAdaEnt(SAC):
     def update_actor(self, state: AdaEntState, obs: jax.Array, key: jax.Array) -> tuple[AdaEntState, Metrics]:
         """Climb the soft value, or the plain one at the states where the soft landscape misleads."""
         soft, plain = self.twins(state, obs, key)
-        if self.comparison == "exact":
-            alike = self.similarity(state, obs, jax.random.fold_in(key, 1))
-        else:
-            alike = self.similarity_from_points(state, obs, soft, plain)
+        alike = self._alike(state, obs, soft, plain, key)
         switch = landscape.misled(alike, self.threshold)
 
         def value(action: jax.Array) -> jax.Array:
@@ -98,6 +95,15 @@ class SACAdaEnt(SAC):
             "similarity_q95": high,
         }
         return state, metrics | seen
+
+    def compare(self, state: AdaEntState, obs: jax.Array, key: jax.Array) -> jax.Array:
+        """How alike the landscapes are, as an update finds it, exactly or fast: (b, o) -> (b,)."""
+        return self._alike(state, obs, *self.twins(state, obs, key), key)
+
+    def _alike(self, state: AdaEntState, obs: jax.Array, soft: Twins, plain: Twins, key: jax.Array) -> jax.Array:
+        if self.comparison == "exact":
+            return self.similarity(state, obs, jax.random.fold_in(key, 1))
+        return self.similarity_from_points(state, obs, soft, plain)
 
     def twins(self, state: AdaEntState, obs: jax.Array, key: jax.Array) -> tuple[Twins, Twins]:
         """Soft and plain twins at observations (b, o), with their own values and gradients where `climb` asks them.

@@ -17,6 +17,7 @@ from envs import fields
 from experiments import published
 from maxent_jax import api, cards, cli, runs
 from maxent_jax.agents import AGENTS
+from maxent_jax.commands import common
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -432,7 +433,7 @@ def test_card_shows_every_number_and_field(name, capsys):
 def test_card_gives_bounds_formula_and_picture(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(cards, "STILLS", tmp_path)
     (tmp_path / "vehicle.png").touch()
-    monkeypatch.setattr(cli, "CONSOLE", Console(width=200))
+    monkeypatch.setattr(common, "CONSOLE", Console(width=200))
     assert run("envs vehicle") == 0
     out = capsys.readouterr().out
     assert "-path_weight |x^2 + y^2 - path_radius^2| - distance_weight" in out
@@ -458,7 +459,7 @@ def trained(tmp_path_factory, quick_compile):
     os.chdir(folder)
     console = Console(file=open("printed", "w"), width=80)  # noqa: SIM115 - closed below
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(cli, "CONSOLE", console)
+    monkeypatch.setattr(common, "CONSOLE", console)
     try:
         line = "sweep sac --env toy --seeds 3 --steps 64 --evaluations 2 --grid hidden=8;4"
         assert cli.main([*line.split(), *tiny.flags({"batch_size": 8, "buffer_size": 64})]) == 0
@@ -500,17 +501,31 @@ def test_config_holds_the_command(trained):
 def test_landscape_draws_any_run(trained, capsys, monkeypatch):
     folder, _ = trained
     monkeypatch.chdir(folder)
-    assert run("landscape runs/sac-toy-1 --run 4 --out drawn.png") == 0
-    assert capsys.readouterr().out.strip() == "drawn.png"
+    assert run("landscape runs/sac-toy-1 --run 4 --out drawn.png --updates 5 --episodes 2 --states 1") == 0
+    said = capsys.readouterr().out
+    assert "auc where choices differ" in said
+    assert said.endswith("drawn.png\ndrawn.json\n")
     assert (folder / "drawn.png").read_bytes()[:4] == b"\x89PNG"
+    found = json.loads((folder / "drawn.json").read_text())
+    assert (found["run"], found["seed"], found["landscapes"]) == (4, 1, ["soft", "plain"])
+    assert found["learned_beside"]["updates"] == 5
+    assert found["states"]["time"] == [0, 1]  # the toy problem has two, and always begins alike
+    assert found["verdict"]["near"]["draws"]["discounted"]["states"] == 2
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("--run 6", "run = 6: must be one of 0 to 5"),
-        ("--run -1", "run = -1: must be a whole number >= 0"),
-        ("--run x", "run = 'x': must be a whole number >= 0"),
+        ("--run -1", "run = -1: must be a whole number >= 0, or none"),
+        ("--run x", "run = 'x': must be a whole number >= 0, or none"),
+        ("--seed 1", "seed = 1: belongs to several runs; must be one run = 1, 4"),
+        ("--seed 9", "seed = 9: must be one of 0, 1, 2"),
+        ("--run 0 --seed 1", "seed = 1: must be left out beside run = 0"),
+        ("--dims 1", "dimension 1 of dims '1' is unknown; allowed: 0"),
+        ("--dims 0,0", "dims = '0,0': must be one dimension (a line) or two different ones (a heat map)"),
+        ("--dims x", "dims = 'x': must be whole numbers separated by commas, each >= 0, or none"),
+        ("--states 0", "states = 0: must be a whole number in [1, 20]"),
         ("--out nowhere/x.png", "out = 'nowhere/x.png': must be a .png in an existing folder that can be written"),
         ("--out x.doc", "out = 'x.doc': must be a .png in an existing folder that can be written"),
     ],
@@ -524,7 +539,7 @@ def test_landscape_goes_to_the_run_directory(trained, monkeypatch):
     monkeypatch.chdir(trained[0])
     figure = trained[0] / "runs" / "sac-toy-1" / "figures" / "landscape.png"
     figure.unlink()
-    assert run("landscape runs/sac-toy-1") == 0
+    assert run("landscape runs/sac-toy-1 --run 4 --updates 5 --episodes 2 --states 1") == 0
     assert figure.is_file()
 
 

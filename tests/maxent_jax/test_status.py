@@ -7,6 +7,7 @@ import tiny
 
 import maxent_jax
 from maxent_jax import cli, locks, status
+from maxent_jax.commands import watching
 from maxent_jax.progress import Reporter
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -84,7 +85,7 @@ def test_watch_repeats_until_training_ends(directory, capsys, monkeypatch):
 
     whole = status.read
     monkeypatch.setattr(status, "read", read)
-    monkeypatch.setattr(cli, "SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(watching, "SECONDS_BETWEEN_LOOKS", 0.0)
     assert cli.main(["status", str(directory), "--watch"]) == 0
     assert len(seen) == 3
     assert capsys.readouterr().out.count("progress") == 3

@@ -1,0 +1,232 @@
+"""The switching rule on trial: where SAC-AdaEnt and SAC go, is the plain choice better, and does similarity tell?
+
+SAC is SAC-AdaEnt with threshold -1: it learns the plain critics beside and never listens to them.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
+from rich.console import Console
+from rich.table import Table
+
+from experiments import published
+from experiments.captions import budget, record
+from maxent_jax import api, landscape_figure, plots, study
+from maxent_jax.agents import SACAdaEnt
+from maxent_jax.runs import Result
+from maxent_jax.study import Study
+from maxent_jax.subject import Subject
+
+TASKS = ("toy", "vehicle", "quadrotor", "pendulum")
+NEVER = -1.0
+SEEDS = {"quick": 2, "cpu": 5, "paper": 10}
+STEPS = {
+    ("quick", "toy"): 10_000,
+    ("quick", "vehicle"): 4_000,
+    ("quick", "quadrotor"): 4_000,
+    ("quick", "pendulum"): 2_000,
+}
+EPISODES = 5
+TESTED = {"quick": 40, "cpu": 200, "paper": 200}
+"""States of a policy in which choices are tried."""
+DRAWS = 4
+FAST = {"comparison": "fast", "n_samples": 100}
+"""How the presets below the published one compare: at a fraction of the price, over as many draws as is published."""
+SHOWN = {
+    "share_soft_loses": "soft choice loses",
+    "share_soft_wins": "soft choice wins",
+    "share_same_choice": "same choice",
+    "rank_correlation": "rank correlation",
+    "auc_where_choices_differ": "AUC, choices differ",
+    "auc": "AUC, all states",
+    "share_switched": "below the threshold",
+    "sensitivity": "sensitivity there",
+    "specificity": "specificity there",
+    "advantage_where_switched": "advantage, switched",
+    "advantage_where_kept": "advantage, kept",
+}
+MAIN = ("anywhere", "mean", "undiscounted")
+"""The way that the figure and the caption speak of: chosen among all candidates, then the mean action."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tried:
+    """All policies of one kind.
+
+    Attributes:
+      name: what they are.
+      studies: one a seed.
+      threshold: of the rule.
+      agreement: share of the states in which the agent's comparison decides as the exact one does.
+    """
+
+    name: str
+    studies: Sequence[Study]
+    threshold: float
+    agreement: float
+
+    def row(self, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """As JSON."""
+        checks = [one.value_check() for one in self.studies]
+        return {
+            "agent": self.name,
+            "return_deterministic": summary["return_deterministic"],
+            "verdict": study.verdict(self.studies, self.threshold),
+            "agreement_with_exact_comparison": self.agreement,
+            "rank_correlation_of_values_with_returns": {
+                name: [check[name] for check in checks] for name in self.studies[0].landscapes
+            },
+        }
+
+
+def run(task: str, path: Path, preset: str, console: Console | None) -> None:
+    """Train both on one task, try their landscapes' choices, draw what comes out; everything goes below `path`."""
+    row = published.row("sac_adaent", task, preset)
+    assert isinstance(row.agent, SACAdaEnt)
+    usual = float(row.agent.threshold)
+    result = api.sweep(
+        "sac_adaent",
+        task,
+        {"threshold": (NEVER, usual)},
+        seeds=SEEDS[preset],
+        steps=STEPS.get((preset, task)),
+        preset=preset,
+        agent_fields={} if preset == "paper" else FAST,
+        evaluations=5 if preset == "quick" else 20,
+        out=path / "sac_adaent",
+        console=console,
+    )
+    names = {NEVER: f"SAC (threshold {NEVER:g})", usual: f"SAC-AdaEnt (threshold {usual:g})"}
+    kinds = [
+        tried(result, index, names[entry["grid"]["threshold"]], usual, TESTED[preset])
+        for index, entry in enumerate(result.config["configurations"])
+    ]
+    rows = [kind.row(summary) for kind, summary in zip(kinds, result.summary["configurations"], strict=True)]
+    record(path / "outcome.json", preset, [result], rows)
+    figures = path / "figures"
+    figures.mkdir()
+    draw(task, kinds, rows, figures / "rule.png", caption(task, preset, result, rows))
+    for kind, stem in zip(kinds, ("sac", "sac_adaent"), strict=True):
+        one = kind.studies[0]
+        shown = list(dict.fromkeys([*one.lowest(3), one.worst_start]))
+        about = f"{kind.name} on {task}, first seed, preset {preset}. {budget([result])}"
+        landscape_figure.draw(one, shown, usual, figures / f"landscapes-{stem}.png", about)
+    plots.curves([result], figures / "curves.png", caption=f"Preset {preset}: {budget([result])}")
+    if console is not None:
+        table = Table("", *(kind.name for kind in kinds), title=f"{task}, preset {preset}: the rule below {usual:g}")
+        for measure, words in SHOWN.items():
+            table.add_row(words, *(_with_interval(main(row)[measure]) for row in rows))
+        console.print(table)
+
+
+def tried(result: Result, configuration: int, name: str, threshold: float, most: int) -> Tried:
+    """Study every seed of a configuration that did not fail."""
+    agent, env = result.agents[configuration], result.envs[configuration]
+    assert isinstance(agent, SACAdaEnt)
+    exact = dataclasses.replace(agent, comparison="exact")
+    studies, alike = [], []
+    for row in result.rows(configuration):
+        info = result.runs[row]
+        if info.run in result.failed:
+            continue
+        state, key = result.agent_state(info.run), jax.random.key(info.seed)
+        one = study.study(
+            Subject(agent, state),
+            env,
+            key,
+            ("soft", "plain"),
+            study.check_dims(None, env),
+            EPISODES,
+            most,
+            DRAWS,
+        )
+        studies.append(one)
+        truth = Subject(exact, state).similarity(one.visits.obs, jax.random.fold_in(key, 1))
+        assert one.views.similarity is not None
+        alike.append((np.asarray(truth) < threshold) == (one.views.similarity < threshold))
+    return Tried(name, studies, threshold, float(np.mean(np.concatenate(alike))))
+
+
+def main(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the figure tells of a row."""
+    reach, acting, way = MAIN
+    return row["verdict"][reach][acting][way]
+
+
+def caption(task: str, preset: str, result: Result, rows: Sequence[Mapping[str, Any]]) -> str:
+    """What came out and what it does not show."""
+    words = []
+    for row in rows:
+        found = main(row)
+        area = found["auc_where_choices_differ"]
+        said = "has no AUC (the soft choice loses everywhere or nowhere)"
+        if area["value"] is not None:
+            chance = area["low"] is not None and area["low"] <= 0.5 <= area["high"]
+            said = f"has an AUC of {_with_interval(area)}{', chance included' if chance else ''}"
+        loses, wins = (found[f"share_soft_{name}"]["value"] for name in ("loses", "wins"))
+        words.append(
+            f"{row['agent']}: of {found['states']} states the soft choice loses in {loses:.0%} and wins in {wins:.0%}; "
+            f"where choices differ the rule {said}."
+        )
+    limits = (
+        "Published budget."
+        if preset == "paper"
+        else "Below the published budget, with smaller nets: it speaks of these policies, not of fully trained ones. "
+        "A single action is another one, the policy stays."
+    )
+    return (
+        f"{task}, preset {preset}. {budget([result])} {SEEDS[preset]} seeds each; intervals resample seeds. "
+        f"{' '.join(words)} {limits}"
+    )
+
+
+def draw(task: str, kinds: Sequence[Tried], rows: Sequence[Mapping[str, Any]], path: Path, words: str) -> None:
+    """Similarity against true advantage, the rule's curves, and the table.
+
+    Args:
+      task: for the title.
+      kinds: what was tried.
+      rows: their outcome.
+      path: the PNG to write.
+      words: the caption.
+    """
+    drawn, axes = plots.figure(1, len(kinds) + 2, width=4.2, height=4.4)
+    for kind, ax, colour in zip(kinds, axes[0], plots.COLOURS, strict=False):
+        tested = study.pooled(kind.studies, *MAIN)
+        landscape_figure.draw_scatter(ax, tested, kind.threshold, colour=colour)
+        ax.set_title(f"{task}, {kind.name}", fontsize=9)
+        landscape_figure.draw_roc(axes[0, -2], tested, kind.threshold, kind.name, colour)
+    landscape_figure.finish_roc(axes[0, -2])
+    _draw_table(axes[0, -1], kinds, rows)
+    drawn.supxlabel(words, fontsize=8, wrap=True)
+    plots.save(drawn, path)
+
+
+def _draw_table(ax: Axes, kinds: Sequence[Tried], rows: Sequence[Mapping[str, Any]]) -> None:
+    ax.axis("off")
+    cells = [[_with_interval(main(row)[measure]) for row in rows] for measure in SHOWN]
+    table = ax.table(
+        cells,
+        rowLabels=list(SHOWN.values()),
+        colLabels=[kind.name.split(" (")[0] for kind in kinds],
+        loc="center",
+        cellLoc="right",
+        bbox=Bbox.from_bounds(0.3, 0.0, 0.7, 1.0),
+    )
+    table.auto_set_font_size(False)
+    table.set_fontsize(6)
+    for cell in table.get_celld().values():
+        cell.set_linewidth(0.3)
+
+
+def _with_interval(entry: Mapping[str, Any]) -> str:
+    if entry["value"] is None:
+        return "undefined"
+    ends = "" if entry["low"] is None else f" [{entry['low']:.2g}, {entry['high']:.2g}]"
+    return f"{entry['value']:.2g}{ends}"

@@ -1,0 +1,176 @@
+"""A trained policy with the landscapes that it can be judged by: its agent's own, and plain ones learned beside it.
+
+Not every agent learns both landscapes. Where one has soft critics only, plain ones are learned for the policy as it is
+now, by policy evaluation: the regression and the target of SAC-AdaEnt's plain critics, with a policy that stands still.
+"""
+
+import functools
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from envs.fields import InvalidSetting
+from maxent_jax import landscape, networks, replay, trainer
+from maxent_jax.agents import SAC, SACAdaEnt, agent_name
+from maxent_jax.agents.base import Agent
+from maxent_jax.agents.sac import TwinCritic
+from maxent_jax.networks import Params
+from maxent_jax.rollout import SAMPLES
+
+ENVS = 16
+"""Environments in which a policy's data are gathered."""
+EXPLORED = 0.1
+"""Share of uniformly random actions in these data: a critic should know something of what the policy would not do."""
+TAU = 0.05
+"""How fast targets follow a critic whose policy stands still: ten times SAC's, for it has to get there in thousands of
+updates from nothing."""
+TRANSITIONS_PER_UPDATE = 4
+
+
+class Subject(flax.struct.PyTreeNode):
+    """One run's trained policy and its landscapes.
+
+    Attributes:
+      agent: the agent.
+      state: the run's agent state.
+      plain: plain twins that were learned beside it; None where the agent's own are all.
+    """
+
+    agent: Agent
+    state: Any
+    plain: Params | None = None
+
+    @property
+    def gamma(self) -> Any:
+        """The discount."""
+        return self.agent.gamma
+
+    @property
+    def samples(self) -> int:
+        """Draws of the policy in a comparison."""
+        return getattr(self.agent, "n_samples", SAMPLES)
+
+    @property
+    def threshold(self) -> float:
+        """The similarity below which the plain landscape would lead; SAC-AdaEnt's usual one for an agent without."""
+        return round(float(getattr(self.agent, "threshold", SACAdaEnt().threshold)), 6)  # a float32 in the agent
+
+    def act(self, obs: jax.Array, key: jax.Array, deterministic: bool = False) -> jax.Array:
+        """Actions (..., a) at observations (..., o)."""
+        return self.agent.act(self.state, obs, key, deterministic)
+
+    def landscapes(self, obs: jax.Array, action: jax.Array) -> dict[str, jax.Array]:
+        """Values (...) of actions (..., a) by name: `soft` and `plain`, of which an agent may lack either or both."""
+        found = self.agent.q_landscapes(self.state, obs, action)
+        if self.plain is None:
+            return found
+        assert isinstance(self.agent, SAC)
+        return found | {"plain": self.agent.min_q(self.plain, obs, action)}
+
+    def similarity(self, obs: Any, key: jax.Array) -> jax.Array:
+        """How alike soft and plain are at states (b, o), as the agent itself finds in an update: (b,)."""
+        if isinstance(self.agent, SACAdaEnt):
+            return self.agent.compare(self.state, obs, key)
+        repeated = jnp.broadcast_to(obs[:, None], (len(obs), self.samples, obs.shape[-1]))
+        q = self.landscapes(repeated, self.act(repeated, key))
+        return landscape.cosine(q["soft"], q["plain"])
+
+
+def names(subject: Subject, env: Any) -> tuple[str, ...]:
+    """The landscapes that a subject has, in order."""
+    spec = env.spec
+    shapes = (
+        jax.ShapeDtypeStruct((spec.observation_size,), jnp.float32),
+        jax.ShapeDtypeStruct((spec.action_size,), jnp.float32),
+    )
+    found = jax.eval_shape(Subject.landscapes, subject, *shapes)
+    return tuple(name for name in ("soft", "plain") if name in found)
+
+
+def subject_of(agent: Agent, env: Any, state: Any, key: jax.Array, updates: int) -> tuple[Subject, dict[str, Any]]:
+    """A trained policy with all landscapes that make sense for it.
+
+    Args:
+      agent: the agent.
+      env: the bare task.
+      state: one run's agent state.
+      key: randomness of critics that have to be learned.
+      updates: how many updates these get.
+
+    Returns:
+      The subject, and what was learned beside it: updates, transitions, the last loss; empty where nothing was.
+
+    Raises:
+      InvalidSetting: the agent learns no Q.
+    """
+    subject = Subject(agent, state)
+    has = names(subject, env)
+    if not has:
+        raise InvalidSetting(f"agent = {agent_name(agent)!r}: learns no Q, so it has no landscape; must learn one")
+    if "plain" in has or not isinstance(agent, SAC):
+        return subject, {}
+    critic, loss = learn_plain(agent, env, state, key, updates=updates)
+    about = {"updates": updates, "transitions": updates * TRANSITIONS_PER_UPDATE, "loss": float(loss)}
+    return Subject(agent, state, critic.params), about
+
+
+def learn_plain(
+    agent: SAC, env: Any, state: Any, key: jax.Array, updates: int, explored: float = EXPLORED
+) -> tuple[TwinCritic, jax.Array]:
+    """Plain twins for a policy that stands still, learned from what it does.
+
+    Args:
+      agent: gives the nets, the learning rate, the batch and the discount.
+      env: the bare task.
+      state: the run's agent state.
+      key: randomness.
+      updates: how many; four transitions are gathered for each.
+      explored: share of uniformly random actions among those that are learned from.
+
+    Returns:
+      The critics, and the mean loss of the last tenth of the updates.
+    """
+    return _learn_plain(agent, env, state, key, jnp.asarray(explored, jnp.float32), updates)
+
+
+def _gathered(agent: SAC, env: Any, state: Any, key: jax.Array, explored: jax.Array, steps: int) -> Any:
+    """Replay rows (steps * ENVS, words) of the policy's draws."""
+    begin_key, key = jax.random.split(key)
+    seed = jax.random.bits(begin_key, dtype=jnp.uint32)
+    plan = trainer.Schedule(ENVS, 0, 1, 0, steps, 1, capacity=steps * ENVS)
+    run = trainer.begin(agent, env, seed, plan).replace(agent=state)
+
+    def one_step(carry: Any, key: jax.Array) -> tuple[Any, None]:
+        run, counters = carry
+        which_key, what_key = jax.random.split(key)
+        run, action = trainer.act(agent, run, counters)
+        other = jax.random.uniform(what_key, action.shape, minval=-1.0, maxval=1.0)
+        action = jnp.where(jax.random.bernoulli(which_key, explored, (ENVS, 1)), other, action)
+        run, transition, _, _ = trainer.step_environments(env, run, action)
+        return trainer.remember(env, run, counters, transition), None
+
+    (run, _), _ = jax.lax.scan(one_step, (run, trainer.no_steps()), jax.random.split(key, steps))
+    return run.rows
+
+
+@functools.partial(jax.jit, static_argnames=("updates",))
+def _learn_plain(
+    agent: SAC, env: Any, state: Any, key: jax.Array, explored: jax.Array, updates: int
+) -> tuple[TwinCritic, jax.Array]:
+    gather_key, init_key, update_key = jax.random.split(key, 3)
+    rows = _gathered(agent, env, state, gather_key, explored, steps=-(-updates * TRANSITIONS_PER_UPDATE // ENVS))
+    full = jnp.asarray(rows.shape[0], jnp.int32)
+
+    def one_update(critic: TwinCritic, key: jax.Array) -> tuple[TwinCritic, jax.Array]:
+        batch_key, act_key = jax.random.split(key)
+        batch = replay.sample(rows, full, batch_key, agent.batch_size, env)
+        next_action = agent.act(state, batch.next_obs, act_key)
+        next_q = agent.min_q(critic.target, batch.next_obs, next_action)
+        critic, loss, _ = agent.fit_critic(critic, batch, agent.bootstrap(batch, next_q))
+        return critic.replace(target=networks.polyak(critic.target, critic.params, TAU)), loss
+
+    keys = jax.random.split(update_key, updates)
+    critic, losses = jax.lax.scan(one_update, agent.init_critic(init_key, env.spec), keys)
+    return critic, jnp.mean(losses[-max(1, updates // 10) :])

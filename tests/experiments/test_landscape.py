@@ -1,0 +1,80 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import untrained
+
+from experiments import landscape, registry
+from maxent_jax import judging, plots
+from maxent_jax.sweep import RunInfo
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def entry(value, low=None, high=None):
+    return {"value": value, "low": low, "high": high}
+
+
+def two_kinds(agent, env, grid, **options):
+    """What the sweep returns: two seeds of each threshold, none of which ever learned."""
+    one = untrained.result(agent, env)
+    config = one.config | {"configurations": [{"grid": {"threshold": t}, "overrides": {}} for t in grid["threshold"]]}
+    infos = tuple(RunInfo(row, 5 + row % 2, row // 2) for row in range(4))
+    agents = tuple(dataclasses.replace(one.agents[0], threshold=t, comparison="fast") for t in grid["threshold"])
+    metrics = {name: np.concatenate([values, values]) for name, values in one.metrics.items()}
+    return untrained.Untrained(one.path, config, infos, metrics, agents, one.envs * 2)
+
+
+def test_run_tries_both_kinds_and_draws_what_comes_out(tmp_path, monkeypatch):
+    asked, drawn = [], {}
+
+    def sweep(*args, **options):
+        asked.append((*args, options["seeds"], options["agent_fields"]))
+        return two_kinds(*args, **options)
+
+    save = plots.save
+    monkeypatch.setattr(plots, "save", lambda figure, path: (drawn.update({path.name: figure}), save(figure, path)))
+    monkeypatch.setattr(landscape.api, "sweep", sweep)
+    monkeypatch.setattr(judging, "RESAMPLES", 20)
+    landscape.run("toy", tmp_path, "cpu", None)
+    assert asked == [
+        ("sac_adaent", "toy", {"threshold": (-1.0, 0.9)}, 5, {"comparison": "fast", "n_samples": 100}),
+    ]
+    assert set(drawn) == {"rule.png", "landscapes-sac.png", "landscapes-sac_adaent.png", "curves.png"}
+    rows = json.loads((tmp_path / "outcome.json").read_text())["rows"]
+    assert [row["agent"] for row in rows] == ["SAC (threshold -1)", "SAC-AdaEnt (threshold 0.9)"]
+    for row in rows:
+        found = landscape.main(row)
+        assert (found["states"], found["groups"], found["threshold"]) == (4, 2, 0.9)  # two a seed
+        assert 0 <= row["agreement_with_exact_comparison"] <= 1
+    words = drawn["rule.png"].get_supxlabel()
+    assert "SAC (threshold -1): of 4 states the soft choice loses in" in words
+    assert "Below the published budget" in words
+
+
+@pytest.mark.parametrize(
+    ("area", "said"),
+    [
+        (entry(0.7, 0.6, 0.8), "has an AUC of 0.7 [0.6, 0.8]."),
+        (entry(0.7, 0.4, 0.8), "has an AUC of 0.7 [0.4, 0.8], chance included."),
+        (entry(None), "has no AUC (the soft choice loses everywhere or nowhere)."),
+    ],
+)
+def test_the_caption_says_what_came_out(area, said):
+    found = {
+        "states": 10,
+        "share_soft_loses": entry(0.3),
+        "share_soft_wins": entry(0.1),
+        "auc_where_choices_differ": area,
+    }
+    row = {"agent": "SAC", "verdict": {"anywhere": {"mean": {"undiscounted": found}}}}
+    words = landscape.caption("toy", "paper", untrained.result("sac_adaent"), [row])
+    assert "SAC: of 10 states the soft choice loses in 30% and wins in 10%" in words
+    assert f"where choices differ the rule {said}" in words
+    assert words.endswith("Published budget.")
+
+
+def test_each_task_is_a_part_of_its_own():
+    assert set(registry.BY_TASK["landscape"]) == {"toy", "vehicle", "quadrotor", "pendulum"}
+    assert set(registry.BY_TASK["threshold"]) == {"toy", "vehicle", "quadrotor"}
