@@ -70,7 +70,7 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     """Everything, two figures, three tables and their numbers; all of it goes below `path`."""
     plan = PLANS[preset]
     folder = path / "figures"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     rows = [crossings.toy(plan.toy_alphas, plan.toy_steps, plan.toy_seeds, path / "toy", console)]
     for size, steps in plan.chain.items():
         rows.append(crossings.chain(size, steps, plan.seeds, plan.chain_ppo, path / f"chain-{size}", console))

@@ -25,10 +25,11 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> list[Res
         "seeds": SEEDS[preset],
         "evaluations": EVALUATIONS.get((preset, task), 20),
         "preset": preset,
+        "resume": True,
         "console": console,
     }
     results = [api.train(name, task, out=path / name, **options) for name in AGENTS]
-    (path / "figures").mkdir()
+    (path / "figures").mkdir(exist_ok=True)
     plots.curves(
         results,
         path / "figures" / "curves.png",

@@ -98,6 +98,7 @@ def chain(size: int, steps: int, seeds: int, ppo_steps: int, path: Path, console
         "seeds": seeds,
         "evaluations": 5,
         "preset": "quick",
+        "resume": True,
         "console": console,
     }
     grid = {"alpha": [0.0, *alphas]}
@@ -132,6 +133,7 @@ def toy(alphas: tuple[float, ...], steps: int, seeds: int, path: Path, console: 
         preset="quick",
         agent_fields=fields,
         out=path,
+        resume=True,
         console=console,
     )
     returns = np.array([final(result, index) for index in range(len(alphas))])

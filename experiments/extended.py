@@ -65,7 +65,13 @@ def run(task: str, budget: Budget, path: Path, console: Console | None) -> list[
     """
     rows: dict[str, dict[str, Any]] = {}
     for when, name in (("before", task), ("after", f"bifurcated_{task}")):
-        options: dict[str, Any] = {"seeds": budget.seeds, "evaluations": 10, "preset": "quick", "console": console}
+        options: dict[str, Any] = {
+            "seeds": budget.seeds,
+            "evaluations": 10,
+            "preset": "quick",
+            "resume": True,
+            "console": console,
+        }
         folder, highest = path / name, budget.alphas[-1]
         sac = api.sweep(
             "sac",

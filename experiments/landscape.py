@@ -100,6 +100,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
         agent_fields={} if preset == "paper" else FAST,
         evaluations=5 if preset == "quick" else 20,
         out=path / "sac_adaent",
+        resume=True,
         console=console,
     )
     names = {NEVER: f"SAC (threshold {NEVER:g})", usual: f"SAC-AdaEnt (threshold {usual:g})"}
@@ -110,7 +111,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
     rows = [kind.row(summary) for kind, summary in zip(kinds, result.summary["configurations"], strict=True)]
     record(path / "outcome.json", preset, [result], rows)
     figures = path / "figures"
-    figures.mkdir()
+    figures.mkdir(exist_ok=True)
     draw(task, kinds, rows, figures / "rule.png", caption(task, preset, result, rows))
     for kind, stem in zip(kinds, ("sac", "sac_adaent"), strict=True):
         one = kind.studies[0]

@@ -51,7 +51,8 @@ def reproduce(
       preset: `quick`, `cpu` or `paper`; None: `cpu`, but `quick` for the experiment of that name.
       out: the folder to make; None: `reproduced/NAME-PRESET`, which is repeated only where it is unfinished or forced.
         Several parts or tasks have a folder each, below `out` or `reproduced`.
-      force: repeat what is there already.
+      force: repeat what is there already. Otherwise what is finished stays, and what was stopped goes on from its runs'
+        newest checkpoints.
       console: where progress goes; None: silent.
       env: which task, of an experiment on several; None: all of them.
 
@@ -59,7 +60,7 @@ def reproduce(
       The folders with the results.
 
     Raises:
-      InvalidSetting: no such experiment, preset or task, or `out` is not empty.
+      InvalidSetting: no such experiment, preset or task; `out` holds something else, or was begun with other settings.
     """
     if name not in names():
         raise fields.unknown(f"experiment {name!r}", name, names())
@@ -99,9 +100,11 @@ def _one(experiment: Experiment, preset: str, path: Path, force: bool, console: 
     if path.exists() and any(path.iterdir()):
         if not (finished.exists() or (path / "started").exists()):
             raise InvalidSetting(f"out = {str(path)!r}: holds something else; must be a new or an empty folder")
-        say(f"{path}: starting over", highlight=False)
-        shutil.rmtree(path)
-    check_out(path, needed=20_000_000)
+        say(f"{path}: {'starting over' if force else 'going on where it stopped'}", highlight=False)
+        if force:
+            shutil.rmtree(path)
+    if not path.exists():
+        check_out(path, needed=20_000_000)
     path.mkdir(parents=True, exist_ok=True)
     (path / "started").touch()
     experiment(path, preset, console)

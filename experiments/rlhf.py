@@ -34,7 +34,7 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     found = audit()
     rows = outcome(before, after, done, trained, found)
     rows["audits"] = [summary(found), *(summary(audit(share=share)) for share in WEAKER)]
-    (path / "figures").mkdir()
+    (path / "figures").mkdir(exist_ok=True)
     runs.write_json(path / "outcome.json", {"preset": preset, "versions": runs.versions()} | rows)
     draw(before, after, trained, found, path / "figures" / "rlhf.png")
     if console is not None:

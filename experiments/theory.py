@@ -26,7 +26,7 @@ WANTED = np.array([0.05, 0.2, 0.75])
 def run(path: Path, preset: str, console: Console | None) -> None:
     """All figures and their numbers; everything goes below `path`."""
     folder = path / "figures"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     model = choice()
     extended, info = bifurcate(model, 0, WANTED, ALPHA)
     draw_bifurcation(model, extended, info, folder / "bifurcation.png")

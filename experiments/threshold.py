@@ -45,6 +45,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> list[Res
         "steps": STEPS.get((preset, task)),
         "evaluations": CHUNKS if preset != "paper" else 20,
         "preset": preset,
+        "resume": True,
         "console": console,
     }
     fast = {} if preset == "paper" else FAST
@@ -59,7 +60,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> list[Res
     sac = api.sweep("sac", task, {"alpha": (0.0, *alphas)}, agent_fields=smaller, out=path / "sac", **options)
     results = [grid, sac]
     record(path / "outcome.json", preset, results, rows(results))
-    (path / "figures").mkdir()
+    (path / "figures").mkdir(exist_ok=True)
     draw(task, grid, sac, path / "figures" / "threshold.png", caption(task, preset, results))
     if console is not None:
         table = Table("agent", "threshold", "alpha", "return, 95 % interval", "switched", title=f"{task}, {preset}")

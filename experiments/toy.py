@@ -88,7 +88,7 @@ def exact(env: Toy, alpha: float, gamma: float, points: int = 801) -> Exact:
 
 def run(path: Path, preset: str, console: Console | None) -> None:
     """Train all agents, print who ends where, draw the figure; everything goes below `path`."""
-    options: dict[str, Any] = {"seeds": SEEDS, "preset": preset, "console": console}
+    options: dict[str, Any] = {"seeds": SEEDS, "preset": preset, "resume": True, "console": console}
     batch = {"batch_size": SAC_BATCH}
     results = [
         api.sweep("sac", "toy", {"alpha": ALPHAS}, agent_fields=batch, out=path / "sac", **options),
@@ -96,7 +96,7 @@ def run(path: Path, preset: str, console: Console | None) -> None:
         api.train("ppo", "toy", out=path / "ppo", **options),
     ]
     rows = outcome(results)
-    (path / "figures").mkdir()
+    (path / "figures").mkdir(exist_ok=True)
     record(path / "outcome.json", preset, results, rows)
     draw(results, rows, path / "figures" / "toy.png", preset)
     plots.curves(results, path / "figures" / "curves.png", caption=budget(results))

@@ -56,15 +56,19 @@ def test_a_second_call_repeats_nothing_unless_forced(ran):
     assert len(ran) == 2
 
 
-def test_what_was_broken_off_is_started_over(ran, monkeypatch):
+def test_what_was_broken_off_goes_on_unless_forced(ran, monkeypatch):
     monkeypatch.setenv("broken", "1")
     with pytest.raises(RuntimeError, match="broken"):
         experiments.reproduce("toy")
     monkeypatch.delenv("broken")
-    Path("reproduced/toy-cpu/rubbish").touch()
-    (path,) = experiments.reproduce("toy")
+    Path("reproduced/toy-cpu/half").touch()
+    output = Console(file=io.StringIO(), width=200)
+    (path,) = experiments.reproduce("toy", console=output)
+    assert "reproduced/toy-cpu: going on where it stopped" in output.file.getvalue()
     assert (path / "result").exists()
-    assert not (path / "rubbish").exists()
+    assert (path / "half").exists()
+    experiments.reproduce("toy", force=True)
+    assert not (path / "half").exists()
 
 
 @pytest.mark.parametrize("force", [False, True])
