@@ -61,6 +61,7 @@ BENCHMARKS = {
     "many_runs": Benchmark("what ten thousand runs cost outside training"),
     "contacts": Benchmark("whether solver iterations and contact lists lose anything"),
     "ppo": Benchmark("what PPO reaches with more steps"),
+    "coverage": Benchmark("whether intervals cover what they say"),
     "soak": Benchmark("whether memory, descriptors and speed stay as they are over an hour"),
 }
 

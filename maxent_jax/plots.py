@@ -66,7 +66,9 @@ def draw_curves(ax: Axes, results: Sequence[Result], column: str = "return_deter
             for value in values[:, known]:
                 ax.plot(x, value, color=colour, linewidth=0.6, alpha=0.25)
             ax.plot(x, mean, color=colour, linewidth=1.8, label=name)
+            seen = ax.dataLim.frozen()
             ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+            ax.dataLim.set(seen)  # the band of two seeds is so wide that it would flatten the curves
     ax.set_xlabel("environment steps")
     ax.set_ylabel("return, " + ("mean action" if column == "return_deterministic" else "sampled actions"))
 

@@ -282,6 +282,8 @@ def test_ctrl_c_leaves_later_programs_out(job_of, tmp_path, monkeypatch):
         "iqm": None,
         "low": None,
         "high": None,
+        "iqm_low": None,
+        "iqm_high": None,
         "per_seed": [None] * 3,
     }
     assert result.agent_state(0) is not None

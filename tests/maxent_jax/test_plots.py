@@ -57,6 +57,14 @@ def test_losses_of_different_orders_are_spread_out(lines, scale):
     assert ("logarithmic" in axes[0, 0].get_ylabel()) == (scale == "symlog")
 
 
+def test_the_wide_band_of_two_seeds_does_not_flatten_the_curves():
+    _, axes = plots.figure(1, 1)
+    plots.draw_curves(axes[0, 0], [untrained.result(values=((-1.0, 1.0), (-3.0, 2.0)))])
+    low, high = axes[0, 0].get_ylim()
+    assert -4 < low < -3
+    assert 2 < high < 3
+
+
 def test_curves_of_runs_that_never_began_are_empty(drawn, tmp_path):
     plots.curves([untrained.result(values=((np.nan,), (np.nan,)))], tmp_path / "x.png")
     assert len(drawn[0].axes[0].lines) == 0

@@ -188,6 +188,8 @@ def test_summary_is_the_last_evaluation(result, lines):
                 "iqm": expected.iqm,
                 "low": expected.low,
                 "high": expected.high,
+                "iqm_low": expected.iqm_low,
+                "iqm_high": expected.iqm_high,
                 "per_seed": values,
             }
 
