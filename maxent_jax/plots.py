@@ -44,8 +44,22 @@ def label(result: Result, configuration: int) -> str:
     return result.config["agent"] + (f" ({values})" if values else "")
 
 
-def draw_curves(ax: Axes, results: Sequence[Result], column: str = "return_deterministic") -> None:
-    """Mean over seeds with its 95 % interval, every seed thin behind; the legend counts failed runs, left out."""
+def draw_curves(
+    ax: Axes,
+    results: Sequence[Result],
+    column: str = "return_deterministic",
+    statistic: stats.Statistic = stats.mean,
+    minutes: bool = False,
+) -> None:
+    """A statistic over seeds with its 95 % interval, every seed thin behind; the legend counts failed runs, left out.
+
+    Args:
+      ax: where.
+      results: runs on one task.
+      column: which metric.
+      statistic: `stats.mean` or `stats.iqm`.
+      minutes: along the minutes that a run took among the others of its program, instead of environment steps.
+    """
     colours = iter(COLOURS * 10)
     for result in results:
         for index in range(len(result.agents)):
@@ -55,21 +69,23 @@ def draw_curves(ax: Axes, results: Sequence[Result], column: str = "return_deter
             if lost:
                 name += f", failed and left out: {len(lost)} of {len(rows)}"
                 rows = [row for row in rows if result.runs[row].run not in lost]
-            steps, values = result.metrics["env_steps"][rows], result.metrics[column][rows]
+            clock = result.metrics["elapsed_seconds" if minutes else "env_steps"][rows]
+            values = result.metrics[column][rows]
             known = np.isfinite(values).any(axis=0)
             if not known.any():
                 if lost:
                     ax.plot([], [], color=next(colours), label=name)
                 continue
-            colour, x = next(colours), np.nanmax(steps, axis=0, where=np.isfinite(steps), initial=0)[known]
-            mean, low, high = stats.bands(values[:, known])
+            colour, x = next(colours), np.nanmax(clock, axis=0, where=np.isfinite(clock), initial=0)[known]
+            x = x / 60 if minutes else x
+            middle, low, high = stats.bands(values[:, known], statistic=statistic)
             for value in values[:, known]:
                 ax.plot(x, value, color=colour, linewidth=0.6, alpha=0.25)
-            ax.plot(x, mean, color=colour, linewidth=1.8, label=name)
+            ax.plot(x, middle, color=colour, linewidth=1.8, label=name)
             seen = ax.dataLim.frozen()
             ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
             ax.dataLim.set(seen)  # the band of two seeds is so wide that it would flatten the curves
-    ax.set_xlabel("environment steps")
+    ax.set_xlabel("minutes" if minutes else "environment steps")
     ax.set_ylabel("return, " + ("mean action" if column == "return_deterministic" else "sampled actions"))
 
 
