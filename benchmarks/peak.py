@@ -28,7 +28,7 @@ from benchmarks import overhead
 from benchmarks.kernels import operations
 from benchmarks.overhead import repeated
 from benchmarks.timing import interleaved, rate, save
-from maxent_jax.agents.sac import descend
+from maxent_jax.agents.critics import descend
 
 sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
 

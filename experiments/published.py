@@ -1,14 +1,16 @@
 """The published hyper-parameters, one row per agent and task, and the presets that shrink them.
 
-Every row follows the published code of "When Maximum Entropy Misleads Policy Optimization" (ICML 2025). Rows marked
-`ours` are for tasks that it does not have. What the published code shares between tasks is the agents' own defaults.
+Every row of SAC, SAC-AdaEnt and PPO follows the published code of "When Maximum Entropy Misleads Policy Optimization"
+(ICML 2025). Rows marked `ours` are for tasks that it does not have. What the published code shares between tasks is the
+agents' own defaults. The other agents are trained on the terms of SAC.
 """
 
 import dataclasses
 import math
+from typing import Any
 
 from envs import fields
-from maxent_jax.agents import AGENTS, PPO, SAC, Agent, SACAdaEnt, agent_class
+from maxent_jax.agents import AGENTS, DDPG, PPO, SAC, SQL, TD3, Agent, SACAdaEnt, SACAnnealed, SACLite, agent_class
 
 PRESETS = ("paper", "cpu", "quick")
 
@@ -127,7 +129,38 @@ PPO_ROWS = {
     "bandit_chain": Row(PPO(hidden=(32, 32), lr=1e-3, rollout_steps=512), steps=100_000, envs=8),
 }
 
-ROWS = {"sac": SAC_ROWS, "sac_adaent": ADAENT_ROWS, "ppo": PPO_ROWS}
+
+def beside_sac(cls: type[Agent], **own: Any) -> dict[str, Row]:
+    """An agent that the published code does not have, on the same terms as SAC: what fields both have, and the budget.
+
+    Args:
+      cls: the agent.
+      **own: fields that it has otherwise on every task.
+
+    Returns:
+      Rows by task.
+    """
+    known = fields.settings(cls)
+
+    def like(agent: Agent) -> Agent:
+        shared = {name: value for name, value in fields.plain_values(agent).items() if name in known}
+        return cls(**shared | own)
+
+    return {task: dataclasses.replace(row, agent=like(row.agent)) for task, row in SAC_ROWS.items()}
+
+
+ROWS = {
+    "sac": SAC_ROWS,
+    "sac_adaent": ADAENT_ROWS,
+    "ppo": PPO_ROWS,
+    "td3": beside_sac(TD3),
+    "ddpg": beside_sac(DDPG),
+    "sql": beside_sac(SQL),
+    "sac_annealed": beside_sac(SACAnnealed, auto_alpha=False),
+    "sac_lite": beside_sac(SACLite),
+}
+"""All but the first three are ours."""
+
 for table in ROWS.values():  # a bifurcated task is trained as the task itself
     table |= {f"bifurcated_{task}": table[task] for task in ("pendulum", "vehicle")}
 

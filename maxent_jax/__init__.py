@@ -5,9 +5,25 @@ Example:
   action = result.policy(run=0)(obs)
 """
 
-from maxent_jax.agents import PPO, SAC, Agent, SACAdaEnt
+from maxent_jax.agents import DDPG, PPO, SAC, SQL, TD3, Agent, SACAdaEnt, SACAnnealed, SACLite
 from maxent_jax.api import resume, sweep, train
 from maxent_jax.faults import Fault
 from maxent_jax.runs import Result, load
 
-__all__ = ["PPO", "SAC", "Agent", "Fault", "Result", "SACAdaEnt", "load", "resume", "sweep", "train"]
+__all__ = [
+    "DDPG",
+    "PPO",
+    "SAC",
+    "SQL",
+    "TD3",
+    "Agent",
+    "Fault",
+    "Result",
+    "SACAdaEnt",
+    "SACAnnealed",
+    "SACLite",
+    "load",
+    "resume",
+    "sweep",
+    "train",
+]

@@ -1,4 +1,4 @@
-"""The networks of all agents: ReLU nets for the SAC family, tanh nets for PPO.
+"""The networks of all agents: tanh nets for PPO, ReLU nets for all others.
 
 PPO's initialisation is the published one. What is published of the SAC family's is the shrunk log-std head; the rest
 has flax's defaults (on the toy problem SAC finds the optimum earlier with them than with torch's).
@@ -52,14 +52,24 @@ class SquashedActor(nn.Module):
     @nn.compact
     def __call__(self, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(..., o) -> (..., a), (..., a)."""
-        x = obs
-        for width in self.hidden:
-            x = nn.relu(nn.Dense(width)(x))
+        x = relu_layers(obs, self.hidden)
         mean = nn.Dense(self.action_size, name="mean")(x)
         # Shrunk, so that the first standard deviation is the same everywhere.
         shrunk = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
         log_std = nn.Dense(self.action_size, kernel_init=shrunk, name="log_std")(x)
         return mean, jnp.clip(log_std, *LOG_STD_RANGE)
+
+
+class DeterministicActor(nn.Module):
+    """The action before tanh."""
+
+    hidden: tuple[int, ...]
+    action_size: int
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        """(..., o) -> (..., a)."""
+        return nn.Dense(self.action_size, name="mean")(relu_layers(obs, self.hidden))
 
 
 class GaussianActor(nn.Module):
@@ -110,6 +120,13 @@ def orthogonal_matrix(gain: float, key: jax.Array, shape: tuple[int, ...], dtype
     return jax.custom_batching.sequential_vmap(one)(key)
 
 
+def relu_layers(x: jax.Array, hidden: tuple[int, ...]) -> jax.Array:
+    """The torso of the SAC family's actors; call inside a compact module."""
+    for width in hidden:
+        x = nn.relu(nn.Dense(width)(x))
+    return x
+
+
 def tanh_layers(x: jax.Array, hidden: tuple[int, ...]) -> jax.Array:
     """The torso of PPO's networks; call inside a compact module."""
     for width in hidden:
@@ -117,13 +134,13 @@ def tanh_layers(x: jax.Array, hidden: tuple[int, ...]) -> jax.Array:
     return x
 
 
-def twin_init(critic: Critic, key: jax.Array, obs: jax.Array, action: jax.Array) -> Params:
-    """Parameters of two independent critics, stacked along a leading axis of 2."""
-    return jax.vmap(critic.init, (0, None, None))(jax.random.split(key, 2), obs, action)
+def twin_init(critic: Critic, key: jax.Array, obs: jax.Array, action: jax.Array, count: int = 2) -> Params:
+    """Parameters of two (`count`) independent critics, stacked along a leading axis."""
+    return jax.vmap(critic.init, (0, None, None))(jax.random.split(key, count), obs, action)
 
 
 def twin_apply(critic: Critic, params: Params, obs: jax.Array, action: jax.Array) -> jax.Array:
-    """Both critics' values: (..., o), (..., a) -> (2, ...)."""
+    """The values of all stacked critics: (..., o), (..., a) -> (2, ...)."""
     return jax.vmap(critic.apply, (0, None, None))(params, obs, action)  # pyright: ignore[reportReturnType]
 
 
@@ -174,6 +191,11 @@ def twin_tangent(critic: Critic, params: Params, obs: jax.Array, action: jax.Arr
     (slope,) = back(jnp.ones_like(value))
     kernel = params["params"]["Dense_0"]["kernel"][:, obs.shape[-1] :]
     return TwinTangent(action, value, first, slope, kernel)
+
+
+def action_size(actor: Params) -> int:
+    """Of any actor, read from its last layer."""
+    return actor["params"]["mean"]["bias"].shape[-1]
 
 
 def polyak(target: Params, online: Params, tau: jax.Array | float) -> Params:

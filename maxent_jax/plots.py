@@ -169,9 +169,10 @@ def landscape(result: Result, path: Path, run: int = 0) -> None:
     handles, names = axes[1, 0].get_legend_handles_labels()
     drawn.legend(handles, names, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     missing = {
-        0: " The agent learns no Q: only its policy is drawn.",
-        1: " The agent has no plain critics: no comparison is drawn.",
-    }.get(len(cuts[0][0].q), "")
+        (): " The agent learns no Q: only its policy is drawn.",
+        ("soft",): " The agent has no plain critics: no comparison is drawn.",
+        ("plain",): " The agent has no soft critics: no comparison is drawn.",
+    }.get(tuple(cuts[0][0].q), "")
     lost = [entry for entry in result.failures() if entry["run"] == run]
     failure = f" The run has failed at step {lost[0]['step']:,} ({lost[0]['cause']}), and is frozen." if lost else ""
     drawn.supxlabel(

@@ -341,8 +341,7 @@ class Compiled:
 
 def total_updates(program: Program) -> int:
     """Optimiser steps of a run by its end."""
-    plan = program.schedule
-    return plan.chunks * plan.iterations * plan.updates * program.agent.gradient_steps
+    return program.schedule.total_updates * program.agent.gradient_steps
 
 
 def held_bytes(program: Program) -> int:

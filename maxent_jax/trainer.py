@@ -97,6 +97,11 @@ class Schedule:
         """Steps of all environments of a run, prefill included."""
         return self.envs * self.prefill + self.chunks * self.chunk_steps
 
+    @property
+    def total_updates(self) -> int:
+        """Calls of `agent.update` in a run."""
+        return self.chunks * self.iterations * self.updates
+
 
 def schedule(agent: Agent, steps: int, envs: int = 1, evaluations: int = 20) -> Schedule:
     """Lay `steps` steps (after the prefill) out in equal chunks, one per evaluation.
@@ -189,7 +194,8 @@ def train(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule) 
 
     def body(carry: Any, done: jax.Array) -> tuple[Any, None]:
         run, counters, means, finished = carry
-        run, counters, metrics, ended = iteration(agent, env, run, counters, plan)
+        now = agent.scheduled(counters.updates / (plan.total_updates * agent.gradient_steps))
+        run, counters, metrics, ended = iteration(now, env, run, counters, plan)
         means = jax.tree.map(lambda mean, new: mean + (new - mean) / (done + 1.0), means, metrics)
         return (run, counters, means, add_finished(finished, ended)), None
 

@@ -10,7 +10,8 @@ from envs.base import EnvSpec
 from envs.fields import InvalidSetting, setting
 from maxent_jax import blocks, landscape, networks, ridges
 from maxent_jax.agents.base import Metrics, Transition
-from maxent_jax.agents.sac import SAC, SACState, TwinCritic
+from maxent_jax.agents.critics import Tracked
+from maxent_jax.agents.sac import SAC, SACState
 from maxent_jax.networks import Params
 
 Twins = Callable[[jax.Array], jax.Array]
@@ -27,7 +28,7 @@ class AdaEntState(SACState):
       plain_critic: the critics that know no entropy.
     """
 
-    plain_critic: TwinCritic
+    plain_critic: Tracked
 
 
 class SACAdaEnt(SAC):
@@ -72,9 +73,9 @@ class SACAdaEnt(SAC):
         """Fit the soft twins as SAC does, and the plain twins to r + gamma^d (1 - terminated) min Q'."""
         next_action, _ = self.sample(state.actor.params, batch.next_obs, key)  # the draw that the soft target uses
         next_q = self.min_q(state.plain_critic.target, batch.next_obs, next_action)
-        plain_critic, loss, q_mean = self.fit_critic(state.plain_critic, batch, self.bootstrap(batch, next_q))
+        plain_critic, plain = self.fit_critic(state.plain_critic, batch, next_q)
         state, metrics = super().update_critics(state, batch, key)
-        return state.replace(plain_critic=plain_critic), metrics | {"plain_critic_loss": loss, "plain_q_mean": q_mean}
+        return state.replace(plain_critic=plain_critic), metrics | {f"plain_{name}": x for name, x in plain.items()}
 
     def update_actor(self, state: AdaEntState, obs: jax.Array, key: jax.Array) -> tuple[AdaEntState, Metrics]:
         """Climb the soft value, or the plain one at the states where the soft landscape misleads."""
@@ -113,7 +114,7 @@ class SACAdaEnt(SAC):
         price of a second critic pair leaves room for; along a single dimension it may look further than they reach.
         """
         critics = (state.critic.params, state.plain_critic.params)
-        if self.comparison == "exact" or self.action_size(state) == 1:
+        if self.comparison == "exact" or networks.action_size(state.actor.params) == 1:
             soft, plain = (functools.partial(self.q_twins, critic, obs) for critic in critics)
         else:
             action, _ = self.sample(state.actor.params, obs, key)
@@ -140,7 +141,7 @@ class SACAdaEnt(SAC):
 
     def similarity_from_points(self, state: AdaEntState, obs: jax.Array, soft: Twins, plain: Twins) -> jax.Array:
         """How alike they are over draws, as their twins' values at `ridges.points` tell: (b, o) -> (b,)."""
-        size = self.action_size(state)
+        size = networks.action_size(state.actor.params)
         action = at(*self.policy(state.actor.params, obs), ridges.points(size))
 
         def similarity(q: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -158,8 +159,7 @@ class SACAdaEnt(SAC):
     def update_targets(self, state: AdaEntState) -> AdaEntState:
         """Let both pairs of slow critics follow."""
         state = super().update_targets(state)
-        plain = state.plain_critic
-        return state.replace(plain_critic=plain.replace(target=networks.polyak(plain.target, plain.params, self.tau)))
+        return state.replace(plain_critic=self.follow(state.plain_critic))
 
 
 def at(mean: jax.Array, log_std: jax.Array, noise: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ What differs between off-policy and on-policy agents is the type of `batch`, and
 """
 
 import abc
-from typing import Any
+from typing import Any, Self
 
 import flax.struct
 import jax
@@ -79,10 +79,9 @@ class Agent(flax.struct.PyTreeNode, abc.ABC):
 
     gamma: float = setting(0.99, "discount per control step", low=0, high=1)
     init_mean: float = setting(0.0, "mean action of the untrained policy, about")
-    init_std: float = setting(1.0, "standard deviation of the untrained policy (SAC family: before tanh)", above=0)
     init_units: str = setting(
         "normalised",
-        "units of init_mean and init_std: [-1, 1], or the environment's own",
+        "units of init_mean (and init_std): [-1, 1], or the environment's own",
         choices=("normalised", "environment"),
     )
 
@@ -115,15 +114,39 @@ class Agent(flax.struct.PyTreeNode, abc.ABC):
     def validate(self) -> None:
         """Raise a ValueError where two fields contradict each other."""
 
-    def initial_policy(self, spec: EnvSpec) -> tuple[jax.Array, jax.Array]:
-        """`init_mean` and `init_std` as (a,) vectors in [-1, 1] units."""
+    @property
+    def maximises_entropy(self) -> bool:
+        """Whether entropy is rewarded anywhere in what is optimised; where fields are stacked, in any of the runs."""
+        return False
+
+    def scheduled(self, progress: jax.Array) -> Self:
+        """The agent as it is when a share of its updates in [0, 1) is made: fields that follow a schedule have moved.
+
+        The trainer asks before every iteration; `progress` is shared by all runs of a program, and so never batched.
+        """
+        del progress
+        return self
+
+    def initial_mean(self, spec: EnvSpec) -> jax.Array:
+        """`init_mean` as a vector (a,) in [-1, 1] units."""
         mean = jnp.full(spec.action_size, self.init_mean, jnp.float32)
+        return (mean - spec.action_low) / half_range(spec) - 1.0 if self.init_units == "environment" else mean
+
+
+class StochasticAgent(Agent):
+    """An agent that learns how far its policy spreads."""
+
+    init_std: float = setting(1.0, "standard deviation of the untrained policy (SAC family: before tanh)", above=0)
+
+    def initial_std(self, spec: EnvSpec) -> jax.Array:
+        """`init_std` as a vector (a,) in [-1, 1] units."""
         std = jnp.full(spec.action_size, self.init_std, jnp.float32)
-        if self.init_units == "environment":
-            half_range = (spec.action_high - spec.action_low) / 2
-            mean = (mean - spec.action_low) / half_range - 1.0
-            std = std / half_range
-        return mean, std
+        return std / half_range(spec) if self.init_units == "environment" else std
+
+
+def half_range(spec: EnvSpec) -> jax.Array:
+    """(a,) half of what actions range over, in the environment's own units."""
+    return (spec.action_high - spec.action_low) / 2
 
 
 class OffPolicyAgent(Agent):

@@ -5,12 +5,13 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from envs.base import EnvSpec
 from envs.fields import InvalidSetting, setting
 from maxent_jax import distributions, networks, normalisation
-from maxent_jax.agents.base import Metrics, OnPolicyAgent, Rollout
+from maxent_jax.agents.base import Metrics, OnPolicyAgent, Rollout, StochasticAgent
 from maxent_jax.networks import Params
 from maxent_jax.normalisation import Statistics
 
@@ -64,7 +65,7 @@ def advantages(
     return jax.lax.scan(backwards, jnp.zeros_like(delta[0]), (delta, decay), reverse=True)[1]
 
 
-class PPO(OnPolicyAgent):
+class PPO(OnPolicyAgent, StochasticAgent):
     """Proximal policy optimisation.
 
     The environment clips the actions; their density is the unclipped normal's.
@@ -93,6 +94,11 @@ class PPO(OnPolicyAgent):
         """Passes times batches."""
         return self.passes * (self.rollout_steps // self.batch_size)
 
+    @property
+    def maximises_entropy(self) -> bool:
+        """Only with a bonus for it."""
+        return bool(np.any(np.asarray(self.entropy_coef) > 0))
+
     def validate(self) -> None:
         """Refuse batches that do not tile the rollout, or are too small to normalise."""
         if self.normalise_advantages and self.batch_size < 2:
@@ -106,11 +112,10 @@ class PPO(OnPolicyAgent):
         """Fresh networks and optimiser."""
         actor_key, value_key = jax.random.split(key)
         obs = jnp.zeros(spec.observation_size)
-        mean, std = self.initial_policy(spec)
         actor = self._actor(spec.action_size).init(actor_key, obs)
-        actor = networks.shift(actor, ("mean", "bias"), mean)
+        actor = networks.shift(actor, ("mean", "bias"), self.initial_mean(spec))
         log_std = ("log_std", "bias") if self.state_dependent_std else ("log_std",)
-        actor = networks.shift(actor, log_std, jnp.log(std))
+        actor = networks.shift(actor, log_std, jnp.log(self.initial_std(spec)))
         params = {"actor": actor, "value": networks.Value(self.hidden).init(value_key, obs)}
         return PPOState(params, self._optimiser().init(params), normalisation.init(spec.observation_size))
 
@@ -201,8 +206,7 @@ class PPO(OnPolicyAgent):
 
     def policy(self, actor: Params, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and log standard deviation (..., a) at normalised observations."""
-        action_size = actor["params"]["mean"]["bias"].shape[-1]
-        return self._actor(action_size).apply(actor, obs)  # pyright: ignore[reportReturnType]
+        return self._actor(networks.action_size(actor)).apply(actor, obs)  # pyright: ignore[reportReturnType]
 
     def value(self, params: Params, obs: jax.Array) -> jax.Array:
         """V (...) at normalised observations."""

@@ -2,39 +2,26 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from envs.base import EnvSpec
 from envs.fields import InvalidSetting, setting
 from maxent_jax import distributions, networks
-from maxent_jax.agents.base import Metrics, OffPolicyAgent, Transition
+from maxent_jax.agents.base import Metrics, StochasticAgent, Transition
+from maxent_jax.agents.critics import Learner, QAgent, Tracked, descend, learner
 from maxent_jax.networks import Params
-
-
-class Learner(flax.struct.PyTreeNode):
-    """Parameters and their optimiser."""
-
-    params: Params
-    opt: optax.OptState
-
-
-class TwinCritic(Learner):
-    """Two critics, stacked along a leading axis of 2, and their slow copies."""
-
-    target: Params
 
 
 class SACState(flax.struct.PyTreeNode):
     """All that SAC learns."""
 
     actor: Learner
-    critic: TwinCritic
+    critic: Tracked
     temperature: Learner
     """The logarithm of alpha; idle where alpha is fixed."""
 
@@ -42,20 +29,22 @@ class SACState(flax.struct.PyTreeNode):
 S = TypeVar("S", bound=SACState)
 
 
-class SAC(OffPolicyAgent):
+class SAC(QAgent, StochasticAgent):
     """Soft actor-critic.
 
     References:
       Haarnoja et al., "Soft Actor-Critic Algorithms and Applications", https://arxiv.org/abs/1812.05905
     """
 
-    hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers", low=1)
-    lr: float = setting(3e-4, "learning rate of actor and critics", above=0)
-    tau: float = setting(0.005, "share of the online critic in each target update", low=0, high=1)
-    alpha: float = setting(0.2, "temperature: the weight of entropy, fixed unless auto_alpha", low=0)
+    alpha: float = setting(0.2, "temperature: the weight of entropy, fixed unless auto_alpha; 0: no entropy", low=0)
     auto_alpha: bool = setting(False, "learn the temperature, from 1, to hold the target entropy", static=True)
     target_entropy: float | None = setting(None, "entropy to hold, nats; none: minus the action's size")
     alpha_lr: float = setting(3e-4, "learning rate of the temperature", above=0)
+
+    @property
+    def maximises_entropy(self) -> bool:
+        """Unless alpha is fixed at 0."""
+        return self.auto_alpha or bool(np.any(np.asarray(self.alpha) > 0))
 
     def validate(self) -> None:
         """Refuse a first standard deviation that is clipped at once: its logarithm would have no gradient."""
@@ -68,21 +57,12 @@ class SAC(OffPolicyAgent):
         """Fresh networks and optimisers."""
         actor_key, critic_key = jax.random.split(key)
         actor = self._actor(spec.action_size).init(actor_key, jnp.zeros(spec.observation_size))
-        mean, std = self.initial_policy(spec)
-        actor = networks.shift(actor, ("mean", "bias"), jnp.arctanh(jnp.clip(mean, -0.99, 0.99)))
-        actor = networks.shift(actor, ("log_std", "bias"), jnp.log(std))
-        log_alpha = jnp.zeros(())
+        actor = networks.shift(self.leaning(actor, spec), ("log_std", "bias"), jnp.log(self.initial_std(spec)))
         return SACState(
-            actor=Learner(actor, optax.adam(self.lr).init(actor)),
+            actor=learner(actor, self.lr),
             critic=self.init_critic(critic_key, spec),
-            temperature=Learner(log_alpha, optax.adam(self.alpha_lr).init(log_alpha)),
+            temperature=learner(jnp.zeros(()), self.alpha_lr),
         )
-
-    def init_critic(self, key: jax.Array, spec: EnvSpec) -> TwinCritic:
-        """Fresh twins with their targets equal to them."""
-        obs, action = jnp.zeros(spec.observation_size), jnp.zeros(spec.action_size)
-        params = networks.twin_init(self.critic_net, key, obs, action)
-        return TwinCritic(params, optax.adam(self.lr).init(params), jax.tree.map(jnp.copy, params))
 
     def act(self, state: SACState, obs: jax.Array, key: jax.Array, deterministic: bool = False) -> jax.Array:
         """The squashed mean, or a draw."""
@@ -107,12 +87,14 @@ class SAC(OffPolicyAgent):
         return self.update_targets(state), critic_metrics | actor_metrics | temperature_metrics
 
     def update_critics(self, state: S, batch: Transition, key: jax.Array) -> tuple[S, Metrics]:
-        """Fit the soft twins to r + gamma^d (1 - terminated) (min Q' - alpha log pi)."""
-        next_action, next_log_prob = self.sample(state.actor.params, batch.next_obs, key)
-        next_q = self.min_q(state.critic.target, batch.next_obs, next_action)
-        target = self.bootstrap(batch, next_q - self.temperature(state) * next_log_prob)
-        critic, loss, q_mean = self.fit_critic(state.critic, batch, target)
-        return state.replace(critic=critic), {"critic_loss": loss, "q_mean": q_mean}
+        """Fit the twins to r + gamma^d (1 - terminated) `next_value`."""
+        critic, metrics = self.fit_critic(state.critic, batch, self.next_value(state, batch.next_obs, key))
+        return state.replace(critic=critic), metrics
+
+    def next_value(self, state: SACState, obs: jax.Array, key: jax.Array) -> jax.Array:
+        """The soft value of observations (b, o) by one action of the policy each, min Q' - alpha log pi: (b,)."""
+        action, log_prob = self.sample(state.actor.params, obs, key)
+        return self.min_q(state.critic.target, obs, action) - self.temperature(state) * log_prob
 
     def update_actor(self, state: S, obs: jax.Array, key: jax.Array) -> tuple[S, Metrics]:
         """Climb the smaller of the soft twins."""
@@ -136,7 +118,8 @@ class SAC(OffPolicyAgent):
         alpha = self.temperature(state)
         if not self.auto_alpha:
             return state, {"alpha": alpha}
-        target = -float(self.action_size(state)) if self.target_entropy is None else self.target_entropy
+        size = networks.action_size(state.actor.params)
+        target = -float(size) if self.target_entropy is None else self.target_entropy
 
         def loss(log_alpha: jax.Array) -> jax.Array:
             return log_alpha * (entropy - target)
@@ -147,24 +130,7 @@ class SAC(OffPolicyAgent):
 
     def update_targets(self, state: S) -> S:
         """Let the slow critics follow."""
-        critic = state.critic
-        return state.replace(critic=critic.replace(target=networks.polyak(critic.target, critic.params, self.tau)))
-
-    def bootstrap(self, batch: Transition, next_value: jax.Array) -> jax.Array:
-        """(batch,) targets from (batch,) values of the next observations."""
-        return batch.reward + self.gamma**batch.duration * (1.0 - batch.terminated) * next_value
-
-    def fit_critic(
-        self, critic: TwinCritic, batch: Transition, target: jax.Array
-    ) -> tuple[TwinCritic, jax.Array, jax.Array]:
-        """One step of both twins towards (batch,) targets; also the loss and the mean value."""
-
-        def loss(params: Params) -> tuple[jax.Array, jax.Array]:
-            q = networks.twin_apply(self.critic_net, params, batch.obs, batch.action)
-            return 0.5 * jnp.mean(jnp.sum((q - target) ** 2, axis=0)), jnp.mean(q)
-
-        (value, q_mean), grads = jax.value_and_grad(loss, has_aux=True)(critic.params)
-        return descend(critic, grads, self.lr), value, q_mean
+        return state.replace(critic=self.follow(state.critic))
 
     def sample(self, actor: Params, obs: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Actions (..., a) from the policy and their log-densities (...)."""
@@ -174,34 +140,11 @@ class SAC(OffPolicyAgent):
 
     def policy(self, actor: Params, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and log standard deviation (..., a) before tanh."""
-        action_size = actor["params"]["mean"]["bias"].shape[-1]
-        return self._actor(action_size).apply(actor, obs)  # pyright: ignore[reportReturnType]
-
-    def min_q(self, critic: Params, obs: jax.Array, action: jax.Array) -> jax.Array:
-        """The smaller of the twins' values: (..., o), (..., a) -> (...)."""
-        return networks.twin_apply(self.critic_net, critic, obs, action).min(axis=0)
+        return self._actor(networks.action_size(actor)).apply(actor, obs)  # pyright: ignore[reportReturnType]
 
     def temperature(self, state: SACState) -> jax.Array:
         """Alpha."""
         return jnp.exp(state.temperature.params) if self.auto_alpha else jnp.asarray(self.alpha, jnp.float32)
 
-    def action_size(self, state: SACState) -> int:
-        """Read from the actor's last layer."""
-        return state.actor.params["params"]["mean"]["bias"].shape[-1]
-
-    @property
-    def critic_net(self) -> networks.Critic:
-        """The shape of every critic."""
-        return networks.Critic(self.hidden)
-
     def _actor(self, action_size: int) -> networks.SquashedActor:
         return networks.SquashedActor(self.hidden, action_size)
-
-
-L = TypeVar("L", bound=Learner)
-
-
-def descend(learner: L, grads: Params, lr: Any) -> L:
-    """One Adam step."""
-    updates, opt = optax.adam(lr).update(grads, learner.opt)
-    return learner.replace(params=optax.apply_updates(learner.params, updates), opt=opt)

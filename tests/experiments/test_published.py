@@ -194,6 +194,17 @@ def test_every_row_is_allowed(agent, env, preset):
     assert env in published.ROWS[agent], "no task of ours falls back to an agent's defaults unnoticed"
 
 
+@pytest.mark.parametrize("agent", ["td3", "ddpg", "sql", "sac_annealed", "sac_lite"])
+@pytest.mark.parametrize("env", envs.names())
+def test_what_is_not_published_is_trained_on_the_terms_of_sac(agent, env):
+    row, sac = published.row(agent, env), published.row("sac", env)
+    assert (row.steps, row.envs) == (sac.steps, sac.envs)
+    found, wanted = fields.plain_values(row.agent), fields.plain_values(sac.agent)
+    shared = set(found) & set(wanted) - ({"auto_alpha"} if agent == "sac_annealed" else set())
+    assert {"hidden", "lr", "tau", "gamma", "batch_size", "prefill_steps"} <= shared
+    assert {name: found[name] for name in shared} == {name: wanted[name] for name in shared}
+
+
 @pytest.mark.parametrize("preset", ["cpu", "quick"])
 @pytest.mark.parametrize(("agent", "env"), TABLE)
 def test_presets_replace_steps_nets_batch_prefill_and_samples_only(agent, env, preset):

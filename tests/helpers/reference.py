@@ -61,9 +61,15 @@ def critic(params, obs, action):
 
 
 def twins(params, obs, action):
-    """(2, ...) values of stacked critics."""
-    first, second = (jax.tree.map(lambda x, i=i: x[i], params) for i in range(2))
-    return np.stack([critic(first, obs, action), critic(second, obs, action)])
+    """(2, ...) values of stacked critics, or of how many there are."""
+    count = len(jax.tree.leaves(params)[0])
+    return np.stack([critic(jax.tree.map(lambda x, i=i: x[i], params), obs, action) for i in range(count)])
+
+
+def deterministic_policy(params, obs):
+    """DDPG's and TD3's action."""
+    layers = params["params"]
+    return np.tanh(dense(layers["mean"], hidden(layers, obs, relu)))
 
 
 def squashed_policy(params, obs):

@@ -95,6 +95,26 @@ class Remembering(Still, OnPolicyAgent):
         return (state[1], batch), {"value_mean": batch.transition.reward.mean()}
 
 
+class Scheduled:
+    """Its mean action is the share of updates that were made when the trainer last asked; it is reported as alpha."""
+
+    def scheduled(self, progress):
+        return self.replace(mean=progress)
+
+    def update(self, state, batch, key):
+        return state, {"alpha": self.mean}
+
+
+@flax.struct.dataclass
+class ScheduledOffPolicy(Scheduled, Counting):
+    """With replay."""
+
+
+@flax.struct.dataclass
+class ScheduledOnPolicy(Scheduled, Remembering):
+    """With rollouts, from which three gradient steps are made."""
+
+
 @flax.struct.dataclass
 class Faulty(Walk):
     """The same walk, of which one thing at a time stops being finite."""

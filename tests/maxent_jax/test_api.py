@@ -147,7 +147,10 @@ def test_seeds(seeds, expected, here):
     assert api.prepare("sac", "toy", seeds=seeds).config["seeds"] == expected
 
 
-@pytest.mark.parametrize(("agent", "env"), [("sac", "toy"), ("sac_adaent", "vehicle"), ("ppo", "pendulum")])
+@pytest.mark.parametrize(
+    ("agent", "env"),
+    [("sac", "toy"), ("sac_adaent", "vehicle"), ("ppo", "pendulum"), ("td3", "pendulum"), ("sac_annealed", "toy")],
+)
 def test_a_name_takes_the_published_settings(agent, env, here):
     job = api.prepare(agent, env)
     row = published.row(agent, env)

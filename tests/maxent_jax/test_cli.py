@@ -85,6 +85,19 @@ MISTAKES = [
     ("train sac --env toy --out -x", "--out = '-x': must be text, or none without a leading -"),
     ("train sac --env toy --agent.lr 1e-50", "agent.lr = 1e-50: must be a number > 0"),
     ("train sac --env toy --agent.init_std 9", "agent.init_std = 9: must be <= 7.389"),
+    ("train td3 --env toy --agent.init_std 1", "field agent.init_std is unknown; did you mean 'init_units'? ..."),
+    ("train td3 --env toy --agent.policy_delay 0", "agent.policy_delay = 0: must be a whole number >= 1"),
+    ("train td3 --env toy --agent.target_clip -1", "agent.target_clip = -1.0: must be a number >= 0"),
+    ("train ddpg --env toy --agent.policy_delay 2", "field agent.policy_delay is unknown; ..."),
+    ("train ddpg --env toy --agent.exploration_std 0", "agent.exploration_std = 0.0: must be a number > 0"),
+    ("sweep sql --env toy --grid alpha=0,0.2", "grid alpha = 0.0: must be a number > 0"),
+    ("train sql --env toy --agent.n_samples 1", "agent.n_samples = 1: must be a whole number >= 2"),
+    ("train sac_annealed --env toy --agent.anneal_share 0", "agent.anneal_share = 0.0: must be a number > 0 and <= 1"),
+    (
+        "train sac_annealed --env toy --agent.auto_alpha true",
+        "agent.auto_alpha = True: must be false, for alpha is annealed",
+    ),
+    ("train ppo --env toy --agent.entropy_coef -0.1", "agent.entropy_coef = -0.1: must be a number >= 0"),
     (
         "train ppo --env toy --agent.batch_size 1 --agent.normalise_advantages true",
         "agent.batch_size = 1: must be >= 2 ...",
@@ -391,7 +404,9 @@ def test_help_lists_the_commands(words, capsys):
 
 
 @pytest.mark.parametrize("line", ["train {} --env {} --help", "train --help {} --env {}", "sweep -h --env={1} {0}"])
-@pytest.mark.parametrize(("agent", "env"), [("sac", "toy"), ("sac_adaent", "vehicle"), ("ppo", "pendulum")])
+@pytest.mark.parametrize(
+    ("agent", "env"), [("sac", "toy"), ("sac_adaent", "vehicle"), ("ppo", "pendulum"), ("td3", "toy")]
+)
 def test_help_shows_the_fields_of_what_was_chosen(line, agent, env, capsys):
     assert run(line.format(agent, env)) == 0
     out = " ".join(capsys.readouterr().out.split())

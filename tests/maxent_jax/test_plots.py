@@ -80,6 +80,7 @@ def test_curves_tell_results_apart(drawn, tmp_path):
     [
         ("sac_adaent", "vehicle", {"learned soft Q", "learned plain Q"}, ""),
         ("sac", "toy", {"learned soft Q"}, "The agent has no plain critics: no comparison is drawn."),
+        ("td3", "toy", {"learned plain Q"}, "The agent has no soft critics: no comparison is drawn."),
         ("ppo", "pendulum", set(), "The agent learns no Q: only its policy is drawn."),
     ],
 )

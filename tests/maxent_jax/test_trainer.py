@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from stubs import Counting, Remembering, Walk
+from stubs import Counting, Remembering, ScheduledOffPolicy, ScheduledOnPolicy, Walk
 
 import envs
 from envs.fields import build
@@ -311,3 +311,20 @@ def test_states_that_are_not_finite_are_counted_and_reach_neither_replay_nor_sta
     assert np.isnan(report["return_training"])  # not one episode reached its end
     returns = trainer.episode_returns(agent, env, run.agent, jax.random.key(0), 3)
     assert np.all(np.isnan(returns))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "iterations"),
+    [
+        (ScheduledOffPolicy, {"updates_per_step": 1.0, "prefill_steps": 4}, 12),
+        (ScheduledOnPolicy, {"rollout_steps": 6}, 4),
+    ],
+)
+def test_agents_are_told_which_share_of_their_updates_is_made(kind, values, iterations):
+    """Two environments, 24 steps in two chunks; a prefill is none of them."""
+    agent = build(kind, values)
+    plan = trainer.schedule(agent, steps=24, envs=2, evaluations=2)
+    _, counters, (_, *reports) = trained(agent, build(Walk, {}), plan, chunks=2)
+    shares = (np.arange(iterations) / iterations).reshape(2, -1)
+    np.testing.assert_allclose([report["alpha"] for report in reports], shares.mean(1), atol=1e-6)
+    assert counters.updates == plan.total_updates * agent.gradient_steps

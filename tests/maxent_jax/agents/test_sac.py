@@ -1,5 +1,3 @@
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +7,7 @@ from learning import batch_of, first_gradient, jitter
 
 from envs.base import EnvSpec
 from envs.fields import build
+from maxent_jax import networks
 from maxent_jax.agents import SAC
 
 SPEC = EnvSpec(3, 2, jnp.array([-4.0, 0.0]), jnp.array([4.0, 10.0]), 100)
@@ -32,13 +31,13 @@ def noises(key):
     return [np.float64(jax.random.normal(k, (9, 2))) for k in jax.random.split(key)]
 
 
-@pytest.fixture(scope="module", params=["fixed", "auto"])
+@pytest.fixture(scope="module", params=[0.7, 0.0, None])
 def updated(request):
-    """An agent, its state before and after one update, the metrics, and alpha during it."""
-    agent = sac(alpha=0.7, auto_alpha=request.param == "auto")
+    """An agent (alpha: 0, more, or learned), its state before and after one update, the metrics, alpha during it."""
+    agent = sac(alpha=request.param or 0.0, auto_alpha=request.param is None)
     before = mid_training(agent)
     after, metrics = jax.jit(agent.update)(before, BATCH, KEY)
-    alpha = np.exp(np.float64(before.temperature.params)) if agent.auto_alpha else 0.7
+    alpha = np.exp(np.float64(before.temperature.params)) if agent.auto_alpha else request.param
     return agent, before, after, metrics, alpha
 
 
@@ -90,6 +89,19 @@ def test_temperature_step(updated):
     assert first_gradient(before.temperature, after.temperature, lr=1e-2) == pytest.approx(entropy - target, rel=1e-4)
 
 
+def test_without_entropy_a_policy_may_become_as_narrow_as_it_can():
+    """Its density is then next to infinite, and is multiplied by 0."""
+    agent = sac(alpha=0.0)
+    state = mid_training(agent)
+    narrow = networks.shift(state.actor.params, ("log_std", "bias"), jnp.full(2, -30.0))
+    wide = networks.shift(narrow, ("mean", "bias"), jnp.array([40.0, -40.0]))  # and at the ends of what it may do
+    state = state.replace(actor=state.actor.replace(params=wide))
+    after, metrics = jax.jit(agent.update)(state, BATCH, KEY)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((after, metrics)))
+    assert metrics["alpha"] == 0
+    assert metrics["entropy"] < -30
+
+
 @pytest.mark.parametrize(("entropy", "direction"), [(0.5, -1), (-0.9, 1)])
 def test_temperature_falls_where_the_policy_is_too_random(entropy, direction):
     agent = sac(auto_alpha=True, target_entropy=-0.3)
@@ -112,17 +124,6 @@ def test_a_new_state():
     assert agent.gradient_steps == 1
     jax.tree.map(np.testing.assert_array_equal, state.critic.target, state.critic.params)
     assert state.temperature.params == 0.0
-
-
-def test_bootstrap_by_hand():
-    batch = dataclasses.replace(
-        BATCH,
-        reward=jnp.array([1.0, 1.0, 1.0, 1.0]),
-        terminated=jnp.array([0.0, 1.0, 0.0, 0.0]),
-        duration=jnp.array([1.0, 1.0, 0.0, 2.0]),
-    )
-    target = sac().bootstrap(batch, jnp.full(4, 10.0))
-    np.testing.assert_allclose(target, [1 + 9, 1, 1 + 10, 1 + 8.1], rtol=1e-6)
 
 
 def test_act_and_log_prob():
