@@ -70,11 +70,11 @@ def one(single: Any, repetitions: int, folder: Path) -> dict[str, Any]:
         times[name].append(time.perf_counter() - began)
         return done
 
-    checkpoints.to_host(run, counters)  # compiles
+    checkpoints.to_host(run, counters, len(single.runs))  # compiles
     path = folder
     for number in range(repetitions):
         place = Place(0, number, 0, NO_METRICS, 0.0)
-        state = timed("copy", lambda: checkpoints.to_host(run, counters))
+        state = timed("copy", lambda: checkpoints.to_host(run, counters, len(single.runs)))
         path = timed("write", lambda state=state, place=place: checkpoints.save(folder, place, state, keep=1))
         del state
         timed("check", lambda: checkpoints.newest(folder)[0] and None)

@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.timing import save
-from maxent_jax import checkpoints, runs
+from maxent_jax import checkpoints, runs, wholes
 
 NET = ["--agent.hidden=8", "--agent.batch_size=8"]
 OFF_POLICY = [*NET, "--agent.buffer_size=500"]
@@ -95,7 +95,7 @@ def moment(process: subprocess.Popen, path: Path, when: str, chance: random.Rand
     chunk, deadline = chance.randrange(CHUNKS * 3 // 4), time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         reached = checkpoints.names(path) and int(checkpoints.names(path)[-1].split("_")[-1]) >= chunk
-        saving = any(checkpoints.PART in name for name in _inside(path / checkpoints.FOLDER))
+        saving = any(name.endswith(wholes.DRAFT) for name in _inside(path / checkpoints.FOLDER))
         if reached and (saving or when == "chunk"):
             break
         time.sleep(0.0005)
@@ -136,7 +136,7 @@ def kill(agent: str, when: str, seed: int, folder: Path) -> dict[str, Any]:
         "config": (path / "config.json").exists(),
         "lines": (path / "metrics.jsonl").read_bytes().count(b"\n") if (path / "metrics.jsonl").exists() else 0,
         "checkpoint": place.chunk if (place := checkpoints.peek(path)) else None,
-        "while_saving": any(checkpoints.PART in name for name in _inside(path / checkpoints.FOLDER)),
+        "while_saving": any(name.endswith(wholes.DRAFT) for name in _inside(path / checkpoints.FOLDER)),
     }
     if not found["ended_before"]:
         finish(["resume", str(path)] if found["config"] else [*words, "--resume"], folder)

@@ -1,40 +1,40 @@
 """Checkpoints of training itself: with one of them a run goes on as if it had never been cut off, bit for bit.
 
     checkpoints/program_P/             the agents of a program that ended, or was told to (`save_agents`)
+        part_0000/agents/              the agents' states, by Orbax
     checkpoints/state_PPPPPP_CCCCCC/   the whole state of program P after its chunk C
-        manifest.json                  where training stood, and the size and checksum of every file beside it
-        agents/                        the agents' states, as above
-        rest/                          everything else: environments, replay, keys, counters
+        manifest.json                  where training stood
+        part_0000/agents/              the agents' states, as above
+        part_0000/rest/                everything else: environments, replay, keys, counters
 
-A checkpoint is written into a folder with another name, which is renamed when it is whole. Orbax stores numbers and
-JSON: reading a checkpoint runs no code from it.
+Each process writes the runs that it holds into a part of its own; a folder is there when all its parts are, and has
+checksums of everything (see `wholes`). Orbax stores numbers and JSON: reading a checkpoint runs no code from it.
 """
 
 import contextlib
 import dataclasses
 import hashlib
-import json
-import os
+import math
 import re
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 
+from maxent_jax import arrays, devices, wholes
+from maxent_jax.devices import Share
 from maxent_jax.faults import Fault
 from maxent_jax.trainer import Counters, Run, no_steps
+from maxent_jax.wholes import SPOILT
 
-SCHEMA = 1
+SCHEMA = 2
 FOLDER = "checkpoints"
-PART = ".part"
 NAME = re.compile(r"state_(\d{6,})_(\d{6,})")
-SPOILT = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What reading a file that anything was written into may raise."""
 
 
 class Unsaved(RuntimeError):
@@ -67,14 +67,15 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """The whole state of a program in flight, on the host."""
+    """The whole state of a program in flight, on the host: what this process holds of it, keys as numbers."""
 
     run: Run
     counters: Counters
+    share: Share
 
 
-def to_host(run: Run, counters: Counters) -> State:
-    """A copy that outlives the next chunk.
+def to_host(run: Run, counters: Counters, runs: int) -> State:
+    """A copy that outlives the next chunk, of so many runs; what follows them is padding.
 
     The next chunk is given `run` to keep: its buffers are written over as soon as it starts. So this returns when the
     copy is made, before that chunk is dispatched. On a CPU `np.asarray` would be a view of the very buffer, and as long
@@ -83,10 +84,11 @@ def to_host(run: Run, counters: Counters) -> State:
     """
     plain = jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, (run, counters))
     on_host = jax.local_devices()[0].platform == "cpu"
-    kept, counts = jax.tree.map(np.asarray, _duplicate(plain) if on_host else plain)
+    kept, counts = _duplicate(plain) if on_host else plain
+    kept, counts = devices.to_host(kept, runs), jax.tree.map(np.asarray, counts)
     if kept.rows is not None:
         kept = kept.replace(rows=kept.rows[:, : int(counts.env_steps)])
-    return State(kept, counts)
+    return State(kept, counts, devices.share(runs))
 
 
 @jax.jit
@@ -98,110 +100,173 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def save_agents(path: Path, state: Any) -> None:
-    """Write agents' states with a leading axis of runs as one Orbax checkpoint, in place of what is there."""
-    with _part(path) as part, ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(part, {"agents": jax.tree.map(np.asarray, state)})  # of no device
+def save_agents(path: Path, state: Any, share: Share) -> None:
+    """Write the agents' states that this process holds, numpy by run, in place of what is there."""
+    if share.count:
+        about = {"schema": SCHEMA}
+        wholes.write(path, lambda part: _write_agents(part, state), about, share.part, share.parts, _own(share))
+
+
+def _write_agents(part: Path, state: Any) -> None:
+    arrays.write(part / "agents", {"agents": state})
+
+
+def _own(share: Share) -> dict[str, int]:
+    return {"first": share.first, "count": share.count}
 
 
 def load_agents(path: Path, shapes: Any) -> Any:
-    """Read them back; `shapes` is the tree of their shapes."""
-    with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(path.absolute(), {"agents": shapes})["agents"]
+    """Read agents' states.
+
+    Args:
+      path: what `save_agents` or `save` wrote.
+      shapes: the tree of their shapes, with a leading axis of runs.
+
+    Returns:
+      Numpy arrays, of all processes' parts.
+
+    Raises:
+      ValueError, KeyError, TypeError, OSError: they are not whole, or of something else.
+    """
+    if path.is_symlink():
+        raise ValueError("is a link")
+    wholes.check(path, inside="agents/")
+    runs = len(jax.tree.leaves(shapes)[0])
+    return _agents(_overlapping(path, range(runs), runs), range(runs), shapes)
 
 
-def save(directory: Path, place: Place, state: State, keep: int) -> Path:
-    """Write a checkpoint, then remove all but the newest `keep`."""
-    path = directory / FOLDER / place.name
-    with _part(path) as part:
-        save_agents(part / "agents", state.run.agent)
+def save(directory: Path, place: Place, state: State, keep: int, stop: threading.Event | None = None) -> Path:
+    """Write a checkpoint, or this process's part of it; then remove all but the newest `keep`.
+
+    `stop` ends the first process's waiting for the parts of others.
+    """
+    path, share = directory / FOLDER / place.name, state.share
+    if not share.count:
+        return path
+
+    def fill(part: Path) -> None:
+        _write_agents(part, state.run.agent)
         numbers = {f"{i:04}": np.atleast_1d(x) for i, x in enumerate(_rest(state.run, state.counters))}
         numbers |= {} if state.run.rows is None else {"rows": state.run.rows}
-        numbers = {name: x for name, x in numbers.items() if x.size}  # Orbax refuses empty arrays
-        kinds = ocp.type_handlers
-        once = kinds.create_type_handler_registry(
-            (np.ndarray, kinds.NumpyHandler(deepcopy_host_arrays=False)), (jax.Array, kinds.ArrayHandler())
-        )
-        # Replay is as good as random: compressing it takes time only. And Orbax would copy it once more.
-        handler = ocp.PyTreeCheckpointHandler(use_compression=False, type_handler_registry=once)
-        with ocp.Checkpointer(handler) as checkpointer:
-            checkpointer.save(part / "rest", args=ocp.args.PyTreeSave(numbers))
-        files = {name: [file.stat().st_size, _checksum(file)] for name, file in _files(part).items()}
-        manifest = {"schema": SCHEMA, **dataclasses.asdict(place), "files": files}
-        with open(part / "manifest.json", "w") as file:
-            file.write(json.dumps(manifest, indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-    for old in names(directory)[:-keep]:
-        shutil.rmtree(directory / FOLDER / old)
+        arrays.write(part / "rest", {name: x for name, x in numbers.items() if x.size})
+
+    about = {"schema": SCHEMA, **dataclasses.asdict(place)}
+    wholes.write(path, fill, about, share.part, share.parts, _own(share), stop)
+    if share.part == 0:
+        for old in names(directory)[:-keep]:
+            shutil.rmtree(directory / FOLDER / old)
     return path
 
 
 def load(directory: Path, place: Place, shapes: Run) -> tuple[Run, Counters]:
-    """Read a checkpoint that `newest` found whole.
+    """Read a checkpoint that `newest` found whole; each process reads the parts that it needs.
 
     Args:
       directory: the run directory.
       place: which.
-      shapes: the run of the program, as shapes; replay may be longer there than it was.
+      shapes: the runs of the program, as shapes, without padding; replay may be longer there than it was.
 
     Returns:
-      The run and its counters on the device, in buffers of their own: the next chunk may keep them.
+      The runs, padded, and their counters on the devices, in buffers of their own: the next chunk may keep them.
 
     Raises:
       Fault: it holds something else than this program does.
     """
     path = (directory / FOLDER / place.name).absolute()
     counters = jax.eval_shape(no_steps)
-    like = _rest(shapes, counters)
+    like, runs = _rest(shapes, counters), len(shapes.key)
+    needs = devices.share(runs).needs
     try:
-        agent = load_agents(path / "agents", shapes.agent)
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-            numbers = checkpointer.restore(path / "rest")
-        rows = _fill_up(numbers.pop("rows", None), shapes.rows)
-        leaves = [_fit(numbers.pop(f"{i:04}", None), leaf) for i, leaf in enumerate(like)]
-        if numbers:
-            raise ValueError(f"{len(numbers)} arrays too many")
-    except (ValueError, KeyError, TypeError) as error:
+        parts = _overlapping(path, needs, runs)
+        agent = _agents(parts, needs, shapes.agent)
+        numbers = [arrays.read(part / "rest") for part in parts]
+        if len({*map(frozenset, numbers)}) > 1:
+            raise ValueError("its parts hold different arrays")
+        own = {name: _join([one[name] for one in numbers], parts, needs) for name in numbers[0]}
+        rows = _fill_up(own.pop("rows", None), shapes.rows, len(needs))
+        last = len(like) - len(jax.tree.leaves(counters))
+        leaves = [_fit(own.pop(f"{i:04}", None), leaf, len(needs)) for i, leaf in enumerate(like[:last])]
+        shared = {f"{i:04}": numbers[0].get(f"{i:04}") for i in range(last, len(like))}
+        leaves += [_fit(shared[f"{i:04}"], leaf) for i, leaf in enumerate(like[last:], last)]
+        if more := own.keys() - shared.keys():
+            raise ValueError(f"{len(more)} arrays too many")
+    except SPOILT as error:
         reason = " ".join(str(error).split())[:120]
         raise Fault(f"checkpoint {str(path)!r}: is of another program than this one ({reason})") from error
     tree = jax.tree.structure((shapes.replace(agent=None, rows=None), counters))
     rest, counters = jax.tree.unflatten(tree, leaves)
-    return rest.replace(agent=jax.tree.map(_to_device, agent), rows=rows), counters
+    placed = devices.put_rows(rest.replace(agent=agent, rows=rows), runs)
+    wrapped = jax.tree.map(lambda x, like: jax.random.wrap_key_data(x) if _is_key(like) else x, placed, shapes)
+    return wrapped, devices.place(counters, None)
 
 
 def _rest(run: Run, counters: Counters) -> list[Any]:
-    """All arrays but the agents' and the replay."""
+    """All arrays but the agents' and the replay; those without an axis of runs are last."""
     return jax.tree.leaves((run.replace(agent=None, rows=None), counters))
 
 
-def _fill_up(found: np.ndarray | None, like: Any) -> jax.Array | None:
+def _overlapping(path: Path, needs: range, runs: int) -> dict[Path, range]:
+    """The parts of a folder that hold some of these runs, and which ones each of them holds.
+
+    Raises:
+      ValueError: they do not hold so many runs.
+    """
+    found, after = {}, 0
+    for index, about in enumerate(wholes.parts(path)):
+        first, count = about["first"], about["count"]
+        if type(first) is not int or type(count) is not int or first != after or count < 1:
+            raise ValueError(f"{wholes.part_name(index)} does not hold the runs that follow")
+        after += count
+        if first < needs.stop and after > needs.start:
+            found[path / wholes.part_name(index)] = range(first, after)
+    if after != runs:
+        raise ValueError(f"it holds {after} runs, not {runs}")
+    return found
+
+
+def _agents(parts: Mapping[Path, range], needs: range, shapes: Any) -> Any:
+    """The agents' states of these runs."""
+
+    def read(part: Path, count: int) -> Any:
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), shapes)
+        return arrays.read(part / "agents", {"agents": like})["agents"]
+
+    found = [read(part, len(held)) for part, held in parts.items()]
+    return jax.tree.map(lambda *leaves: _join(leaves, parts, needs), *found)
+
+
+def _join(leaves: Sequence[np.ndarray], parts: Mapping[Path, range], needs: range) -> np.ndarray:
+    """The rows of these runs, of one array in several parts."""
+    before = next(iter(parts.values())).start
+    whole = leaves[0] if len(leaves) == 1 else np.concatenate(leaves)
+    return whole[needs.start - before : needs.stop - before]
+
+
+def _fill_up(found: np.ndarray | None, like: Any, runs: int) -> np.ndarray | None:
     """Replay as the program wants it: what was not filled yet, and what a longer run has more, is zeros."""
     if like is None and found is None:
         return None
     if like is None:
         raise ValueError("replay is there")
-    found = np.zeros((like.shape[0], 0, like.shape[2]), like.dtype) if found is None else np.asarray(found)
+    found = np.zeros((runs, 0, like.shape[2]), like.dtype) if found is None else found
     missing = like.shape[1] - found.shape[1]
     if missing < 0:
         raise ValueError(f"replay holds {found.shape[1]} transitions, not {like.shape[1]}")
-    return _fit(np.pad(found, ((0, 0), (0, missing), (0, 0))) if missing else found, like)
+    return _fit(np.pad(found, ((0, 0), (0, missing), (0, 0))) if missing else found, like, runs)
 
 
-def _fit(found: np.ndarray | None, like: Any) -> jax.Array:
-    """An array of a checkpoint as the program wants it: keys are wrapped."""
-    if _is_key(like) and found is not None:
-        return jax.random.wrap_key_data(_to_device(found))
+def _fit(found: np.ndarray | None, like: Any, runs: int | None = None) -> np.ndarray:
+    """An array of a checkpoint as the program wants it, of so many runs; keys stay numbers."""
+    shape = like.shape if runs is None else (runs, *like.shape[1:])
+    if _is_key(like):
+        like = jax.eval_shape(jax.random.key_data, like)
+        shape = (*shape, *like.shape[len(shape) :])
     if found is None and like.size:
         raise ValueError("an array is missing")
-    data = np.zeros(like.shape, like.dtype) if found is None else np.asarray(found)
-    if data.dtype != like.dtype or data.size != like.size:
-        raise ValueError(f"an array is {data.dtype} {data.shape}, not {like.dtype} {like.shape}")
-    return _to_device(data.reshape(like.shape))
-
-
-def _to_device(leaf: Any) -> jax.Array:
-    return jnp.array(leaf, copy=True)
+    data = np.zeros(shape, like.dtype) if found is None else found
+    if data.dtype != like.dtype or data.size != math.prod(shape):
+        raise ValueError(f"an array is {data.dtype} {data.shape}, not {like.dtype} {shape}")
+    return data.reshape(shape)
 
 
 def names(directory: Path) -> list[str]:
@@ -249,9 +314,9 @@ def peek(directory: Path) -> Place | None:
 
 
 def agents_in_flight(directory: Path, program: int) -> Path | None:
-    """The agents of a program that was killed, as its newest checkpoint has them."""
+    """Where the agents of a program that was killed are: its newest checkpoint."""
     place = peek(directory)
-    return directory / FOLDER / place.name / "agents" if place is not None and place.program == program else None
+    return directory / FOLDER / place.name if place is not None and place.program == program else None
 
 
 def go_back(directory: Path, place: Place | None) -> None:
@@ -260,46 +325,32 @@ def go_back(directory: Path, place: Place | None) -> None:
     found = names(directory)
     later = found if place is None else found[found.index(place.name) + 1 :]
     stale = [] if place is None else [f"program_{place.program}"]
-    parts = [path.name for path in folder.iterdir() if PART in path.name] if folder.is_dir() else []
-    for name in {*later, *stale, *parts}:
-        if (folder / name).is_dir() and not (folder / name).is_symlink():
-            shutil.rmtree(folder / name)
+    for path in {*(folder / name for name in (*later, *stale)), *wholes.drafts(folder)}:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
 
 
-def _place(path: Path) -> tuple[Place, dict[str, Any]]:
-    """What a checkpoint's manifest says."""
-    if (path / "manifest.json").is_symlink():
-        raise ValueError("manifest.json is a link")
+def _place(path: Path) -> tuple[Place, Any]:
+    """Where a checkpoint's manifest says that it stands; its schema."""
+    manifest = wholes.manifest(path)
+    kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Place)}
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
-        kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Place)}
         place = Place(**{name: kind(manifest[name]) for name, kind in kinds.items()})
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"manifest.json cannot be read ({error})") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{wholes.MANIFEST} says not where it stands ({error})") from error
     if place.name != path.name:
-        raise ValueError(f"manifest.json is that of {place.name[:40]!r}")
-    return place, manifest
+        raise ValueError(f"{wholes.MANIFEST} is that of {place.name[:40]!r}")
+    return place, manifest.get("schema")
 
 
 def _checked(directory: Path, name: str) -> tuple[Place, Any]:
     """Where a checkpoint stands, if all of it and its part of metrics.jsonl is there as it was written; its schema."""
     path = directory / FOLDER / name
-    place, manifest = _place(path)
-    found = _files(path)
-    # Only files that lie in the checkpoint are opened, whatever names the manifest has.
-    for file in sorted({*manifest["files"], *found} - {"manifest.json"}):
-        if file not in found:
-            raise ValueError(f"{file} is missing")
-        if file not in manifest["files"]:
-            raise ValueError(f"{file} is not in its manifest")
-        size, checksum = manifest["files"][file]
-        if found[file].stat().st_size != size:
-            raise ValueError(f"{file} has {found[file].stat().st_size} bytes of {size}")
-        if _checksum(found[file]) != checksum:
-            raise ValueError(f"{file} has other bytes than were written")
+    place, schema = _place(path)
+    wholes.check(path)
     if prefix_checksum(directory / "metrics.jsonl", place.metrics_bytes) != place.metrics_sha256:
         raise ValueError("metrics.jsonl has other lines than it had then")
-    return place, manifest.get("schema")
+    return place, schema
 
 
 def prefix_checksum(path: Path, size: int) -> str:
@@ -310,44 +361,3 @@ def prefix_checksum(path: Path, size: int) -> str:
             digest.update(block)
             size -= len(block)
     return digest.hexdigest() if size <= 0 else ""
-
-
-def _files(path: Path) -> dict[str, Path]:
-    """The files below a folder by relative name; links are not followed, and are no files."""
-    inside = (Path(root) / name for root, _, files in os.walk(path) for name in files)
-    return {file.relative_to(path).as_posix(): file for file in inside if not file.is_symlink()}
-
-
-def _checksum(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def _part(path: Path) -> Iterator[Path]:
-    """A folder to fill that gets its real name, and is on the disk, only when the block ends well."""
-    path = path.absolute()
-    part = path.with_name(path.name + PART)
-    if part.exists():
-        shutil.rmtree(part)
-    part.parent.mkdir(exist_ok=True)  # and not its parents: a run directory that vanished stays so
-    try:
-        yield part
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)  # a full disk needs the room
-        raise
-    for file in _files(part).values():
-        _sync(file)
-    if path.exists():
-        shutil.rmtree(path)
-    part.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or a folder is on the disk: a machine may lose its power, too."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import interrupts
+from maxent_jax import hosts, interrupts
 from maxent_jax.commands.common import PROGRAM
 from maxent_jax.commands.measuring import bench_command, plan_command, reproduce_command
 from maxent_jax.commands.reading import film_command, landscape_command
@@ -74,6 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def run() -> int:
+    """`main` as the process that the shell began."""
+    return hosts.leave(main())
+
+
 def _print_commands() -> None:
     print(f"usage: {PROGRAM} COMMAND ...   ({PROGRAM} COMMAND --help tells more)\n")
     for name, command in COMMANDS.items():
@@ -81,4 +86,4 @@ def _print_commands() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -4,21 +4,69 @@ Runs need nothing of one another, so each device holds and trains its share. One
 of several processes (`jax.distributed`) are a mesh like those of one: there is a single way through this module.
 """
 
-from collections.abc import Callable
+import base64
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
+from jax._src import distributed  # what other libraries join by, too
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "runs"
 
 
+PATIENCE_MS = 30 * 24 * 3600 * 1000
+"""A process waits for others as long as they live; one that does not ends the job, see `hosts`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The runs of a program that one process holds, padding aside.
+
+    Attributes:
+      part: its number among those that hold any.
+      parts: how many hold any.
+      first: its first run, as a row of the program.
+      count: how many they are; 0: this process has padding only.
+    """
+
+    part: int
+    parts: int
+    first: int
+    count: int
+
+    @property
+    def needs(self) -> range:
+        """The runs whose numbers its devices need: padding is copies of the last."""
+        return range(self.first, self.first + max(1, self.count))
+
+
 def mesh() -> Mesh:
-    """All devices of all processes in a row."""
-    return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+    """All devices in a row, process by process: they never talk, and a process's runs follow each other."""
+    return Mesh(np.array(_row()), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def _row() -> list[jax.Device]:
+    return sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+
+
+def share(runs: int) -> Share:
+    """What this process holds of a program of so many runs."""
+    return _share(runs, [device.process_index for device in _row()], jax.process_index())
+
+
+def _share(runs: int, row: Sequence[int], process: int) -> Share:
+    """What a process holds, where the devices in a row are those of processes so numbered."""
+    each = -(-runs // len(row))
+    holders = list(dict.fromkeys(row[: -(-runs // each)]))
+    if process not in holders:
+        return Share(len(holders), len(holders), runs - 1, 0)
+    first = row.index(process) * each
+    return Share(holders.index(process), len(holders), first, min(each * row.count(process), runs - first))
 
 
 def padding(runs: int) -> int:
@@ -68,21 +116,83 @@ def cut(tree: Any, runs: int) -> Any:
     return jax.tree.map(lambda leaf: leaf if len(leaf) == runs else leaf[:runs], tree)
 
 
-def pad(tree: Any, more: int) -> Any:
-    """The runs of one device and `more` copies of the last."""
-    return jax.tree.map(lambda x: jnp.concatenate([x, *[x[-1:]] * more]), tree) if more else tree
+def put_rows(tree: Any, runs: int) -> Any:
+    """Arrays of the host, padded, on the devices, in buffers of their own.
+
+    Args:
+      tree: rows of the runs that this process needs, see `Share.needs`.
+      runs: how many there are in all processes.
+    """
+    more, sharding = padding(runs), NamedSharding(mesh(), _spec(0))
+    each, first = (runs + more) // jax.device_count(), share(runs).needs.start
+    own = [(index, device) for index, device in enumerate(_row()) if device.process_index == jax.process_index()]
+
+    def put(leaf: np.ndarray) -> jax.Array:
+        def block(index: int) -> np.ndarray:
+            start, stop = index * each, (index + 1) * each
+            if stop <= runs:
+                return leaf[start - first : stop - first]
+            return leaf[np.minimum(np.arange(start, stop), runs - 1) - first]
+
+        blocks = [jax.device_put(block(index), device, may_alias=False) for index, device in own]
+        return jax.make_array_from_single_device_arrays((runs + more, *leaf.shape[1:]), sharding, blocks)
+
+    return jax.tree.map(put, tree)
 
 
-def move(tree: Any, axis: int | None) -> Any:
-    """Arrays of one device, the same in every process, as `place` has them; what they were is gone."""
-    return jax.device_put(tree, NamedSharding(mesh(), _spec(axis)), donate=True)
+def to_host(tree: Any, runs: int) -> Any:
+    """The runs that this process holds, as numpy, padding taken off; views where one device holds them on a CPU."""
+    count = share(runs).count
+
+    def get(leaf: jax.Array) -> np.ndarray:
+        blocks = sorted(leaf.addressable_shards, key=lambda block: block.index[0].start or 0)
+        found = [np.asarray(block.data) for block in blocks]
+        return (found[0] if len(found) == 1 else np.concatenate(found))[:count]
+
+    return jax.tree.map(get, tree)
 
 
-def gather(tree: Any) -> Any:
-    """Arrays of the devices as numpy, whole in every process; waits for the devices."""
+def gather(tree: Any, runs: int) -> Any:
+    """Small arrays of the devices as numpy, of all runs in every process, padding taken off; waits for the devices."""
+    own = to_host(tree, runs)
     if jax.process_count() == 1:
-        return jax.tree.map(np.asarray, tree)
-    return multihost_utils.process_allgather(tree, tiled=True)
+        return own
+    leaves, treedef = jax.tree.flatten(own)
+    said = tell(base64.b64encode(b"".join(leaf.tobytes() for leaf in leaves)).decode())
+    sizes = [leaf.itemsize * math.prod(leaf.shape[1:]) for leaf in leaves]
+    blocks = []
+    for data in map(base64.b64decode, said):
+        count, at, block = len(data) // sum(sizes), 0, []
+        for leaf, size in zip(leaves, sizes, strict=True):
+            block.append(np.frombuffer(data, leaf.dtype, offset=at, count=count * size // leaf.itemsize))
+            at += count * size
+        blocks.append(block)
+    whole = [
+        np.concatenate(parts).reshape(-1, *leaf.shape[1:])
+        for leaf, parts in zip(leaves, zip(*blocks, strict=True), strict=True)
+    ]
+    return jax.tree.unflatten(treedef, whole)
+
+
+_meetings = itertools.count()
+
+
+def tell(text: str) -> list[str]:
+    """What every process says, by its number; all must call this at the same point, and none goes on before.
+
+    It goes through JAX's service that joins the processes, not through the devices: they may be computing, and what
+    connects them gives up after half a minute, which compiling or a figure may take.
+    """
+    if jax.process_count() == 1:
+        return [text]
+    client, meeting = distributed.global_state.client, next(_meetings)
+    folder = f"maxent_jax/{meeting:012}"
+    client.key_value_set(f"{folder}/{jax.process_index():06}", text)
+    client.wait_at_barrier(f"maxent_jax {meeting}", PATIENCE_MS)
+    said = [value for _, value in sorted(client.key_value_dir_get(folder))]
+    if meeting and jax.process_index() == 0:
+        client.key_value_delete(f"maxent_jax/{meeting - 1:012}")  # all have read it, or they would not be here
+    return said
 
 
 def _spec(axis: int | None) -> PartitionSpec:

@@ -1,15 +1,18 @@
 """A checked request carried out in a run directory: compile, train, save, write, go on where it was cut off."""
 
+import contextlib
 import dataclasses
+import json
 import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import jax
 from rich.console import Console
 
-from maxent_jax import checkpoints, freezing, interrupts, locks, plots, resuming, runs
+from maxent_jax import checkpoints, devices, freezing, interrupts, locks, plots, resuming, runs
 from maxent_jax import sweep as sweeps
 from maxent_jax import trackers as tracking
 from maxent_jax.agents import Agent
@@ -19,7 +22,7 @@ from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.progress import Reporter
 from maxent_jax.runs import Result
 from maxent_jax.saver import Saver
-from maxent_jax.sweep import Program, Sweep
+from maxent_jax.sweep import Chunk, Program, Sweep
 
 DONE = "done"
 SECONDS_OF_FIGURES = 30
@@ -58,74 +61,109 @@ class Job:
 
 
 def execute(job: Job, console: Console | None = None) -> Result:
-    """Train what `prepare` checked.
+    """Train and write the run directory.
+
+    In a job of several processes (`jax.distributed`) all call this. Each trains and saves its own runs; the first one
+    writes everything else, and is the one that is heard.
 
     Args:
-      job: the checked request.
+      job: what to do.
       console: where progress goes; None: silent.
 
     Returns:
-      What the run directory holds.
+      What the directory holds.
 
     Raises:
       Interrupted: after Ctrl-C or SIGTERM; what ran is written.
-      Fault: as in `train`.
+      Fault: the directory is damaged, in use, vanished or full, or another process of the job was lost; what was
+        written stays.
     """
     where = f"run directory {str(job.out)!r}"
     goes_on = f"`maxent-jax resume {job.out}` goes on with what is whole"
+    process = jax.process_index()
     try:
+        devices.tell("checked")  # nobody writes before everybody has looked
         job.out.mkdir(parents=True, exist_ok=True)
-        with locks.hold(job.out) as stale:
-            return _execute(job, console, stale)
+        with locks.hold(job.out, locks.name(process)) as stale:
+            return _execute(job, console if process == 0 else None, stale)
     except OSError as error:
         raise Fault(f"{where}: stopped, for it cannot be written ({error.strerror or error}); {goes_on}") from error
     except checkpoints.Unsaved as error:
         raise Fault(f"{where}: stopped, for {error}; {goes_on}") from error
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        reason = " ".join(str(error).split())[:160]
+        raise Fault(f"{where}: stopped, for another process of the job was lost ({reason}); {goes_on}") from error
 
 
 def _execute(job: Job, console: Console | None, stale: str) -> Result:
     """Train in a directory that nobody else writes now."""
-    programs = job.sweep.programs
+    programs, first = job.sweep.programs, jax.process_index() == 0
     reporter = Reporter(console, sum(program.schedule.total_steps * len(program.runs) for program in programs))
     if stale:
         reporter.say(f"{job.out}: takes the place of {stale}, which ended without a word")
-    place = _start(job, reporter)
+    devices.tell("locked")  # nothing is removed while a process of an earlier job may still write it
+    place = _start_together(job, reporter)
     if place == DONE:
         reporter.say(f"{job.out}: finished already; nothing to do")
         return runs.load(job.out, job.agent, job.env)
     assert not isinstance(place, str)
     _announce(job, reporter)
-    following = tracking.Following(job.trackers, job.out, job.config, reporter.say)
+    following = tracking.Following(job.trackers if first else (), job.out, job.config, reporter.say)
     began = time.perf_counter() - (place.elapsed_seconds if place else 0.0)
-    saver = Saver(job.out, job.checkpoint_every, job.keep)
+    saver = Saver(job.out, job.checkpoint_every, job.keep, _as_the_first)
     finished = False
     try:
         with (
-            MetricsLog(job.out / "metrics.jsonl", place.metrics_bytes if place else 0) as log,
+            _log(job, place) as log,
             interrupts.watch(lambda: reporter.say(_ending(saver)), reporter.abandon) as watch,
         ):
+            training = _Training(job, log, watch, reporter, saver, following, began)
             for index, program in enumerate(programs):
                 if place is not None and index < place.program:
                     reporter.program_done(program)
                     continue
-                here = place if place is not None and index == place.program else None
-                _run_program(job, index, program, here, log, watch, reporter, saver, following, began)
-                if watch.asked:
+                training.run(index, program, place if place is not None and index == place.program else None)
+                if training.asked():
                     break
-            finished = not watch.asked
+            else:
+                finished = True
     finally:
         following.close()
         reporter.close()
         saver.close()
-    # who sends SIGTERM does not wait for figures
-    result = conclude(job.out, job.agent, job.env, finished=finished, figures=watch.signal != signal.SIGTERM)
-    if failures := result.failures():
-        reporter.say(f"  {freezing.words(failures, len(result.runs))}; means and figures leave them out")
-    told = "done" if finished else "interrupted; what ran is written"
-    reporter.say(f"{job.out}: {told}, {time.perf_counter() - began:.1f} s")
+    if first:  # who sends SIGTERM does not wait for figures
+        result = conclude(job.out, job.agent, job.env, finished=finished, figures=watch.signal != signal.SIGTERM)
+        if failures := result.failures():
+            reporter.say(f"  {freezing.words(failures, len(result.runs))}; means and figures leave them out")
+        told = "done" if finished else "interrupted; what ran is written"
+        reporter.say(f"{job.out}: {told}, {time.perf_counter() - began:.1f} s")
+    devices.tell("written")
+    if not first:
+        result = runs.load(job.out, job.agent, job.env)
     if watch.signal is not None:
         raise interrupts.Interrupted(result, 128 + watch.signal)
     return result
+
+
+def _log(job: Job, place: Place | None) -> MetricsLog | contextlib.nullcontext[None]:
+    """metrics.jsonl, which the first process of a job writes."""
+    if jax.process_index():
+        return contextlib.nullcontext()
+    return MetricsLog(job.out / "metrics.jsonl", place.metrics_bytes if place else 0)
+
+
+def _as_the_first(value: bool) -> bool:
+    """What the first process of the job says of it."""
+    return devices.tell(str(int(value)))[0] == "1"
+
+
+def _start_together(job: Job, reporter: Reporter) -> Place | str | None:
+    """`_start` by the first process, told to the others."""
+    place = _start(job, reporter) if jax.process_index() == 0 else None
+    said = json.loads(devices.tell(json.dumps(dataclasses.asdict(place) if isinstance(place, Place) else place))[0])
+    return Place(**said) if isinstance(said, dict) else said
 
 
 def conclude(out: Path, agent: Agent, env: Any, *, finished: bool, figures: bool = True) -> Result:
@@ -182,47 +220,63 @@ def _ending(saver: Saver) -> str:
     return told if bound is None else f"{told}; expected within {bound + SECONDS_OF_FIGURES:.0f} s, without a loss"
 
 
-def _run_program(
-    job: Job,
-    index: int,
-    program: Program,
-    place: Place | None,
-    log: MetricsLog,
-    watch: interrupts.Watch,
-    reporter: Reporter,
-    saver: Saver,
-    following: tracking.Following,
-    began: float,
-) -> None:
-    """Compile and train one program, from its checkpoint at `place` or from its beginning."""
-    start, state, last = None, None, place
-    held = sweeps.shapes(program)
-    if place is not None:
-        run, counters = checkpoints.load(job.out, place, held)
-        start, state = (place.chunk, run, counters), run.agent
-        reporter.goes_on(program, int(counters.env_steps))
-        del run
-    if place is None or place.chunk < program.schedule.chunks:
-        chunks = watch.wait_for(lambda: sweeps.Compiled(program)).chunks(start)
-        chunk = start = None  # training is given this state to keep
-        while not (watch.asked and state is not None):
-            found = watch.wait_for(lambda: next(chunks, None))
-            if found is None:
-                break
-            chunk = found
-            elapsed = time.perf_counter() - began
-            lines = runs.metric_lines(program, chunk, elapsed)
-            log.write("".join(map(runs.to_line, lines)))
-            following.log(lines)
-            last = Place(index, chunk.index, log.size, log.checksum, round(elapsed, 3))
-            saver.after(last, chunk, _filled(held, chunk.env_steps, program.schedule.capacity))
-            reporter.chunk(program, chunk)
-            state = chunk.state
-        if chunk is not None and last is not None:
-            saver.save(last, chunk)
-            saver.wait()
-    runs.save_agents(job.out, index, state)
-    reporter.program_done(program)
+@dataclasses.dataclass
+class _Training:
+    """What every program of a job shares while it is trained; `log` is None where another process writes it."""
+
+    job: Job
+    log: MetricsLog | None
+    watch: interrupts.Watch
+    reporter: Reporter
+    saver: Saver
+    following: tracking.Following
+    began: float
+
+    def asked(self) -> bool:
+        """Whether training is to end: a signal that any process has heard by now. All must call this together."""
+        said = self.watch.wait_for(lambda: devices.tell(str(int(self.watch.signal or 0))))
+        heard = max(map(int, said))
+        if heard and self.watch.signal is None:
+            self.watch.signal = signal.Signals(heard)
+        return heard > 0
+
+    def run(self, index: int, program: Program, place: Place | None) -> None:
+        """Compile and train one program, from its checkpoint at `place` or from its beginning."""
+        start, state, last = None, None, place
+        held = sweeps.shapes(program)
+        if place is not None:
+            run, counters = checkpoints.load(self.job.out, place, held)
+            start, state = (place.chunk, run, counters), run.agent
+            self.reporter.goes_on(program, int(counters.env_steps))
+            del run
+        if place is None or place.chunk < program.schedule.chunks:
+            chunks = self.watch.wait_for(lambda: sweeps.Compiled(program)).chunks(start)
+            chunk = start = None  # training is given this state to keep
+            while state is None or not self.asked():
+                found = self.watch.wait_for(lambda: next(chunks, None))
+                if found is None:
+                    break
+                chunk = found
+                last = self._write(index, program, chunk)
+                self.saver.after(last, chunk, _filled(held, chunk.env_steps, program.schedule.capacity))
+                self.reporter.chunk(program, chunk)
+                state = chunk.padded.agent
+            if chunk is not None and last is not None:
+                self.saver.save(last, chunk)
+                self.saver.wait()
+        share = devices.share(len(program.runs))
+        runs.save_agents(self.job.out, index, devices.to_host(state, len(program.runs)), share)
+        self.reporter.program_done(program)
+
+    def _write(self, index: int, program: Program, chunk: Chunk) -> Place:
+        """The lines of a chunk; where training stands then."""
+        elapsed = round(time.perf_counter() - self.began, 3)
+        if self.log is None:
+            return Place(index, chunk.index, 0, "", elapsed)
+        lines = runs.metric_lines(program, chunk, elapsed)
+        self.log.write("".join(map(runs.to_line, lines)))
+        self.following.log(lines)
+        return Place(index, chunk.index, self.log.size, self.log.checksum, elapsed)
 
 
 def _filled(held: Any, env_steps: int, capacity: int) -> int:

@@ -22,8 +22,13 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
 """What disks answer that know no locks."""
 
 
+def name(process: int) -> str:
+    """The file that a process of a job locks; the first one's is the directory's."""
+    return f"{NAME}-{process}" if process else NAME
+
+
 @contextmanager
-def hold(directory: Path) -> Iterator[str]:
+def hold(directory: Path, name: str = NAME) -> Iterator[str]:
     """Be the one process that writes a run directory.
 
     The system's own lock on the file decides; it ends with the process that holds it, however that ends. So a file
@@ -31,6 +36,7 @@ def hold(directory: Path) -> Iterator[str]:
 
     Args:
       directory: an existing folder.
+      name: the file, see `name`.
 
     Yields:
       Whose stale lock was taken over, in words; "" where there was none.
@@ -38,7 +44,7 @@ def hold(directory: Path) -> Iterator[str]:
     Raises:
       Fault: another process holds it.
     """
-    file = _open(directory)
+    file = _open(directory, directory / name)
     try:
         before = _words(_content(file))
         os.ftruncate(file, 0)
@@ -46,7 +52,7 @@ def hold(directory: Path) -> Iterator[str]:
         yield before
     finally:
         with suppress(OSError):  # the folder may have vanished
-            (directory / NAME).unlink()  # while it is held: the next one sees that its file is no more, and opens anew
+            (directory / name).unlink()  # while it is held: the next one sees that its file is no more, and opens anew
         os.close(file)
 
 
@@ -62,8 +68,8 @@ def holder(directory: Path) -> str:
         os.close(file)
 
 
-def _open(directory: Path) -> int:
-    path, deadline = directory / NAME, time.monotonic() + PATIENCE
+def _open(directory: Path, path: Path) -> int:
+    deadline = time.monotonic() + PATIENCE
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         if _held(file):

@@ -35,7 +35,7 @@ def merge(paths: Sequence[str | Path], out: str | Path | None = None, console: C
     if out is None and len(paths) != 1:
         raise InvalidSetting("out = none: must be a new or an empty folder where several are merged")
     target = Path(paths[0]) if out is None else Path(out)
-    if out is None and (target / "config.json").exists():
+    if out is None and runs.is_directory_of_run(target):
         raise InvalidSetting(f"out = {str(target)!r}: is a run directory already; must be a new or an empty folder")
     first = next(iter(parts.values()))
     whole = {name: first.config[name] for name in resuming.SAME if name != "shard"}
@@ -70,14 +70,17 @@ def merge(paths: Sequence[str | Path], out: str | Path | None = None, console: C
 
 def shards_in(folder: Path) -> list[Path]:
     """The shards' run directories in a folder, by number."""
-    found = [path for path in folder.glob("shard-*-of-*") if (path / "config.json").is_file()]
+    try:
+        found = [path for path in folder.glob("shard-*-of-*") if runs.is_directory_of_run(path)]
+    except (OSError, ValueError):  # no name of a folder
+        return []
     return sorted(found, key=lambda path: [int(part) if part.isdigit() else 0 for part in path.name.split("-")])
 
 
 def _parts(paths: Sequence[Path]) -> dict[int, Result]:
     """All shards of one sweep by their index, finished and whole."""
     found: dict[int, Result] = {}
-    folders = [folder for path in paths for folder in ([path] if (path / "config.json").is_file() else shards_in(path))]
+    folders = [one for path in paths for one in ([path] if runs.is_directory_of_run(path) else shards_in(path))]
     if not folders:
         raise InvalidSetting(f"{str(paths[0])!r}: holds no shard; must be run directories that --shard made")
     of = 0

@@ -203,7 +203,7 @@ def _argument(field: Setting) -> tuple[str, Any, Any]:
     if field is GRID:
         kind: Any = tyro.conf.UseAppendAction[tuple[str, ...]]
         return field.name, Annotated[kind, _named(field, "FIELD=a,b")], _default(tuple)
-    if field in FLAGS.values():
+    if f"--{field.name}" in FLAGS:
         return field.name, Annotated[bool, tyro.conf.FlagCreatePairsOff, _named(field)], _default(bool)
     default = dataclasses.field() if _must_be_given(field) else dataclasses.field(default=_text(field.default))
     kind = "|".join(field.choices) or {float: "NUMBER", int: "N", bool: "true|false", tuple: "N,N,..."}.get(field.type)

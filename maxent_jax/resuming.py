@@ -10,7 +10,9 @@ from typing import Any
 from envs import fields
 from envs.fields import InvalidSetting
 from maxent_jax import checkpoints, locks, runs
+from maxent_jax.faults import Fault
 from maxent_jax.sweep import Program, Sweep
+from maxent_jax.wholes import SPOILT
 
 SAME = ("agent", "env", "agent_fields", "env_fields", "grid", "seeds", "envs", "evaluations", "shard")
 """What a run keeps to its end. `steps` may grow."""
@@ -22,9 +24,11 @@ def started_with(directory: Path) -> dict[str, Any] | None:
     """What a directory was started with: its config.json; None where there is none yet.
 
     Raises:
-      InvalidSetting: the directory is no run's, or its config.json cannot be read.
+      Fault: its config.json cannot be read.
     """
     where = f"run directory {str(directory)!r}"
+    if not runs.is_directory_of_run(directory):
+        return None
     try:
         config = runs.read_config(directory)
         kinds = {"agent": str, "env": str, "agent_fields": dict, "env_fields": dict, "grid": dict, "seeds": list}
@@ -32,19 +36,16 @@ def started_with(directory: Path) -> dict[str, Any] | None:
             if not isinstance(config[name], kind):
                 raise TypeError(f"{name} = {fields.show(config[name])}")
         return config
-    except FileNotFoundError:
-        return None
-    except InvalidSetting:
-        raise
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise InvalidSetting(f"{where}: config.json cannot be read ({reason}); must hold a run") from error
+    except SPOILT as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Fault(f"{where}: config.json cannot be read ({reason})") from error
 
 
 def nothing_yet(directory: Path) -> bool:
     """Whether all that a directory holds is what a training leaves that was killed before it wrote config.json."""
     try:
-        return directory.is_dir() and {path.name for path in directory.iterdir()} <= LEFT_OVER
+        names = {path.name for path in directory.iterdir() if not path.name.startswith(f"{locks.NAME}-")}
+        return directory.is_dir() and names <= LEFT_OVER
     except OSError:
         return False
 

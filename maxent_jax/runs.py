@@ -31,7 +31,10 @@ from envs.fields import InvalidSetting
 from maxent_jax import checkpoints, freezing, stats, sweep
 from maxent_jax.agents import agent_class
 from maxent_jax.agents.base import METRICS, Agent
+from maxent_jax.devices import Share
+from maxent_jax.faults import Fault
 from maxent_jax.sweep import Chunk, Program, RunInfo
+from maxent_jax.wholes import SPOILT
 
 SCHEMA = 1
 COUNTS = ("env_steps", "updates")
@@ -107,9 +110,9 @@ def code() -> str:
 
 
 def device() -> str:
-    """The first device, in words."""
+    """The first device and how many there are, in words."""
     first = jax.local_devices()[0]
-    return f"{first.platform}: {first.device_kind} x {jax.local_device_count()}"
+    return f"{first.platform}: {first.device_kind} x {jax.device_count()}"
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -150,9 +153,10 @@ def metric_lines(program: Program, chunk: Chunk, elapsed: float) -> list[dict[st
     ]
 
 
-def save_agents(directory: Path, index: int, state: Any) -> None:
-    """Write the states of all agents of program `index`."""
-    checkpoints.save_agents(directory / checkpoints.FOLDER / f"program_{index}", state)
+def save_agents(directory: Path, index: int, state: Any, share: Share | None = None) -> None:
+    """Write the states of the agents of program `index`: numpy, a process's share of them; None: all."""
+    share = share or Share(0, 1, 0, len(jax.tree.leaves(state)[0]))
+    checkpoints.save_agents(directory / checkpoints.FOLDER / f"program_{index}", state, share)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,8 +240,7 @@ class Result:
         configuration = self.check_run(run).configuration
         program, row, size = self._places[run]
         if program not in self._restored:
-            states = self._program_states(program, configuration, size)
-            self._restored[program] = jax.tree.map(np.asarray, states)
+            self._restored[program] = self._program_states(program, configuration, size)
         return jax.tree.map(lambda x: x[row], self._restored[program])
 
     @functools.cached_property
@@ -273,8 +276,8 @@ class Result:
 
     def _program_states(self, program: int, configuration: int, size: int) -> Any:
         path = self.path / checkpoints.FOLDER / f"program_{program}"
-        killed = None if path.is_dir() else checkpoints.agents_in_flight(self.path, program)
-        if killed is None and not path.is_dir():
+        killed = None if path.exists() else checkpoints.agents_in_flight(self.path, program)
+        if killed is None and not path.exists():
             raise InvalidSetting(f"run directory {str(self.path)!r}: has no {path.name}; it must have been trained")
         agent, env = self.agents[configuration], self.envs[configuration]
 
@@ -284,9 +287,9 @@ class Result:
         shapes = jax.eval_shape(jax.vmap(init), np.zeros(size, np.uint32))
         try:
             return checkpoints.load_agents(killed or path, shapes)
-        except (ValueError, KeyError, OSError) as error:
+        except SPOILT as error:
             reason = " ".join(str(error).split())[:120]
-            raise InvalidSetting(f"run directory {str(self.path)!r}: {path.name} cannot be read ({reason})") from error
+            raise Fault(f"run directory {str(self.path)!r}: {path.name} cannot be read ({reason})") from error
 
     def policy(self, run: int = 0, deterministic: bool = True) -> Callable[..., jax.Array]:
         """The trained policy of one run, for acting.
@@ -316,11 +319,16 @@ def last(values: np.ndarray) -> float:
     return float(finite[-1]) if len(finite) else math.nan
 
 
+def is_directory_of_run(path: Path) -> bool:
+    """Whether a path has a config.json, whatever that is; a name that no disk takes has none."""
+    return os.path.exists(path / "config.json")  # Path's own raises for a name that is too long
+
+
 def read_config(path: Path) -> dict[str, Any]:
-    """config.json of a run directory; raises what reading it raises, and `InvalidSetting` for another schema."""
+    """config.json of a run directory; raises what reading it raises, and `ValueError` for another schema."""
     config = json.loads((path / "config.json").read_text())
     if config["schema"] != SCHEMA:
-        raise InvalidSetting(f"run directory {str(path)!r}: schema = {config['schema']!r}; must be {SCHEMA}")
+        raise ValueError(f"schema = {config['schema']!r}; must be {SCHEMA}")
     return config
 
 
@@ -337,8 +345,12 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
 
     Raises:
       InvalidSetting: the path is not a run directory.
+      Fault: it is one, but damaged.
     """
     path = Path(path)
+    if not is_directory_of_run(path):
+        raise InvalidSetting(f"run directory {str(path)!r}: has no config.json; must hold a run")
+    env = envs.as_task(env) if env is not None else None
     try:
         config = read_config(path)
         lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
@@ -357,15 +369,12 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
                 metrics[name][row, : len(own)] = [math.nan if value is None else value for value in found]
         failures = {line["run"]: line["failed"] for line in lines if line.get("failed") is not None}
         failed = {run: {"step": int(one["step"]), "cause": str(one["cause"])} for run, one in failures.items()}
-        env = envs.as_task(env) if env is not None else None
         grids = [entry["grid"] for entry in config["configurations"]]
         agents = tuple(_agent(config, grid, agent) for grid in grids)
         tasks = tuple(_env(config, grid, env) for grid in grids)
-    except InvalidSetting:
-        raise
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+    except (*SPOILT, LookupError, OverflowError) as error:  # a field that is no more is an InvalidSetting, too
         reason = " ".join(str(error).split())[:200]
-        raise InvalidSetting(f"run directory {str(path)!r}: cannot be read ({reason}); must hold a run") from error
+        raise Fault(f"run directory {str(path)!r}: cannot be read ({reason})") from error
     return Result(path, config, runs, metrics, agents, tasks, failed)
 
 

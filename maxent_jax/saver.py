@@ -1,6 +1,8 @@
 """When to save: beside training, and not more often than it should."""
 
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,15 +17,17 @@ SHARE = 0.02
 class Saver:
     """Saves beside training, and not more often than it should."""
 
-    def __init__(self, directory: Path, every: int | None, keep: int):
+    def __init__(self, directory: Path, every: int | None, keep: int, agree: Callable[[bool], bool] = bool):
         """Nothing is saved yet.
 
         Args:
           directory: the run directory.
           every: chunks from one checkpoint to the next; None: as often as costs less than `SHARE` of the time.
           keep: how many checkpoints stay.
+          agree: whether all processes of a job save now, from whether this one would: clocks differ.
         """
-        self._directory, self._every, self._keep = directory, every, keep
+        self._directory, self._every, self._keep, self._agree = directory, every, keep, agree
+        self._stop = threading.Event()
         self._worker = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None
         self._saved: Place | None = None
@@ -59,7 +63,7 @@ class Saver:
         self._chunks, self._size = self._chunks + 1, max(size, 1)
         self._trained += chunk.seconds
         self._longest_chunk = max(self._longest_chunk, chunk.seconds)
-        if self._due():
+        if self._agree(self._due()):
             self.save(place, chunk)
 
     def save(self, place: Place, chunk: Chunk) -> None:
@@ -68,7 +72,7 @@ class Saver:
             return
         self.wait()
         began = time.perf_counter()
-        state = checkpoints.to_host(chunk.run, chunk.counters)
+        state = checkpoints.to_host(chunk.padded, chunk.counters, chunk.runs)
         self._saved, self._chunks, self._last_size = place, 0, self._size
         self._pending = self._worker.submit(self._write, place, state, began)
 
@@ -79,12 +83,13 @@ class Saver:
             pending.result()
 
     def close(self) -> None:
-        """Let go of the thread when it is done."""
+        """Let go of the thread when it is done; it waits no longer for other processes."""
+        self._stop.set()
         self._worker.shutdown(wait=True)
 
     def _write(self, place: Place, state: State, began: float) -> None:
         try:
-            checkpoints.save(self._directory, place, state, self._keep)
+            checkpoints.save(self._directory, place, state, self._keep, self._stop)
         except (OSError, ValueError, RuntimeError) as error:  # the last two are TensorStore's for a full disk
             reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:160]
             raise Unsaved(f"checkpoint {place.name} cannot be written ({reason})") from error

@@ -134,10 +134,61 @@ def lines(directory: Path, status: Status) -> list[str]:
     if status.steps_per_second is not None:
         shown.append(f"  speed       {status.steps_per_second:,.0f} steps/s, all runs in flight together")
     if status.seconds_left is not None:
-        end = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + status.seconds_left))
-        shown.append(f"  end         in about {status.seconds_left:,.0f} s, {end}")
+        shown.append(f"  end         {_end(status.seconds_left)}")
     which = f": {', '.join(f'run {run} ({why})' for run, why in sorted(status.failed.items())[:5])}"
     shown.append(f"  failed      {len(status.failed)} of {status.runs}{which if status.failed else ''}")
+    return [*shown, f"  checkpoint  {_checkpoint(status)}"]
+
+
+def _end(seconds: float) -> str:
+    return f"in about {seconds:,.0f} s, {time.strftime('%Y-%m-%d %H:%M', time.localtime(time.time() + seconds))}"
+
+
+def _checkpoint(status: Status) -> str:
     place, age = status.checkpoint, status.checkpoint_age
-    when = "none yet" if place is None else f"program {place.program}, chunk {place.chunk}, {age:,.0f} s ago"
-    return [*shown, f"  checkpoint  {when}"]
+    return "none yet" if place is None else f"program {place.program}, chunk {place.chunk}, {age:,.0f} s ago"
+
+
+def of_shards(folder: Path, shards: Mapping[Path, Status]) -> list[str]:
+    """The status of all shards of a sweep for people: a line each, and what is known of all together.
+
+    Args:
+      folder: in which they lie.
+      shards: what was read of those that have begun, by their run directory.
+    """
+    total = max((_of(path) for path in shards), default=0)
+    states = [status.state for status in shards.values()]
+    counts = [f"{states.count(state)} {state}" for state in ("finished", "training", "stopped") if state in states]
+    waiting = total - len(shards)
+    counts += [f"{waiting} not begun"] if waiting else []
+    rows = [("shard", "state", "progress", "steps/s", "failed", "checkpoint", "end")]
+    rows += [(path.name.removeprefix("shard-").replace("-of-", "/"), *_cells(one)) for path, one in shards.items()]
+    runs, failed = sum(one.runs for one in shards.values()), sum(len(one.failed) for one in shards.values())
+    speed = sum(one.steps_per_second or 0.0 for one in shards.values() if one.state == "training")
+    left = [one.seconds_left for one in shards.values() if one.state == "training"]
+    known = [seconds for seconds in left if seconds is not None]
+    sure = len(known) == len(left) and "stopped" not in states and not waiting
+    end = f"{'' if sure else 'not before: '}{_end(max(known))}" if known else ""
+    share = sum(one.share * one.runs for one in shards.values()) / max(1, runs)
+    if waiting:  # about as many runs as the others have
+        share *= len(shards) / total
+    rows.append(("all", "", f"{share:.1%}", f"{speed:,.0f}", f"{failed} of {runs}", "", end))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    shown = [f"{folder}: {total} shards, {', '.join(counts)}"]
+    shown += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    for path, one in shards.items():
+        shown += [f"  failed: run {run} of {path.name} ({why})" for run, why in sorted(one.failed.items())[:5]]
+    stopped = [path for path, one in shards.items() if one.state == "stopped"]
+    return shown + [f"  `maxent-jax resume {path}` goes on" for path in stopped[:5]]
+
+
+def _cells(one: Status) -> tuple[str, ...]:
+    speed = "" if one.steps_per_second is None or one.state != "training" else f"{one.steps_per_second:,.0f}"
+    end = "" if one.seconds_left is None else _end(one.seconds_left)
+    return one.state, f"{one.share:.1%}", speed, f"{len(one.failed)} of {one.runs}", _checkpoint(one), end
+
+
+def _of(path: Path) -> int:
+    """How many shards there are, as a shard's folder is called."""
+    last = path.name.rsplit("-", 1)[-1]
+    return int(last) if last.isdigit() else 0

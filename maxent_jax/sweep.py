@@ -131,14 +131,14 @@ class Chunk:
     counters: Any = None
 
     @property
-    def run(self) -> Any:
-        """Everything that the program changes, of the runs alone; a copy where there is padding."""
-        return devices.cut(self.padded, len(self.metrics["return_training"]))
+    def runs(self) -> int:
+        """How many there are, without padding."""
+        return len(self.metrics["return_training"])
 
     @property
     def state(self) -> Any:
         """The agents' states, with a leading axis of runs; valid as `padded` is."""
-        return devices.cut(self.padded.agent, len(self.metrics["return_training"]))
+        return devices.cut(self.padded.agent, self.runs)
 
 
 def expand(
@@ -315,7 +315,7 @@ class Compiled:
         """Train; yields after the prefill and after every chunk. The state in a `Chunk` is valid until the next one.
 
         Args:
-          start: the last chunk that ran, and what it left, to go on from there; None: from the beginning.
+          start: the last chunk that ran, and what it left on the devices, padded; None: from the beginning.
         """
         started = time.perf_counter()
         runs, axes = len(self.program.runs), (self.program.agent_axes, self.program.env_axes)
@@ -325,14 +325,12 @@ class Compiled:
             before, counters = -1, devices.place(trainer.no_steps(), None)
         else:
             before, run, counters = start
-            run = devices.move(devices.pad(run, self.program.padding), 0)
-            counters = devices.move(counters, None)
         del start  # nothing may hold on to what a chunk is given to keep
         for index in range(before + 1, self.program.schedule.chunks + 1):
             advance = self.train if index else self.prefill
             run, counters, metrics = advance(*given, run, counters)
             metrics |= self.evaluate(*given, run, counters)
-            numbers = {name: value[:runs] for name, value in devices.gather(metrics).items()}
+            numbers = devices.gather(metrics, runs)
             now = time.perf_counter()
             steps, updates = int(counters.env_steps), int(counters.updates)
             yield Chunk(index, steps, updates, now - started, numbers, run, counters)

@@ -1,16 +1,25 @@
 """The commands that train: here, in shards elsewhere, and on from where training stopped."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from envs import fields
 from envs.fields import InvalidSetting, Setting
-from maxent_jax import api, cache, submit, trackers
-from maxent_jax.commands import common
+from maxent_jax import api, cache, hosts, submit, trackers
+from maxent_jax.commands import common, watching
 from maxent_jax.merging import merge
-from maxent_jax.options import GRID, NO_CACHE, RESUME, TENSORBOARD, WANDB, option, parse, required, take_apart
+from maxent_jax.options import GRID, NO_CACHE, RESUME, TENSORBOARD, WANDB, WATCH, option, parse, required, take_apart
 
+DISTRIBUTED = option(
+    "distributed",
+    str,
+    "train over several processes, all started with this command: auto where Slurm, a TPU or MPI starts them, else "
+    "I/N@HOST:PORT: the I-th of N, the first of which listens there",
+)
 TRAINING = (
     *common.RUNS,
     api.EVALUATIONS,
@@ -19,6 +28,7 @@ TRAINING = (
     api.CHECKPOINT_EVERY,
     api.KEEP,
     option("shard", str, "I/N: train every N-th run only, in a folder of its own in --out; see merge"),
+    DISTRIBUTED,
     NO_CACHE,
     TENSORBOARD,
     WANDB,
@@ -35,6 +45,7 @@ SUBMIT = (
     option("slurm", str, "slurm: NAME=VALUE,... for sbatch, like partition=gpu,gres=gpu:1"),
     option("address", str, "ray: a running cluster's; none: one that is started here"),
     option("gpus", float, "ray: GPUs of a shard, may be a part of one", 0.0, low=0),
+    dataclasses.replace(WATCH, help="show how all shards fare until they are finished"),
 )
 
 
@@ -52,6 +63,7 @@ def _train(command: str, words: list[str], more: tuple[Setting, ...]) -> None:
     request = _training(command, words, more)
     if request is not None:
         agent, env, options = request
+        hosts.join(options.pop("distributed"))
         api.train(agent, env, **options, console=common.CONSOLE)
 
 
@@ -66,7 +78,7 @@ def _training(command: str, words: list[str], more: tuple[Setting, ...]) -> tupl
         raise InvalidSetting("--grid is missing; must be FIELD=a,b,... at least once")
     options = given.options
     cache.use(not options["no_cache"])
-    names = ("evaluations", "out", "resume", "checkpoint_every", "keep", "shard")
+    names = ("evaluations", "out", "resume", "checkpoint_every", "keep", "shard", "distributed")
     asked = {name: options[name] for name in names} | {"trackers": _trackers(options), "grid": grid}
     return agent, env, common.asked_of_training(given) | asked
 
@@ -83,11 +95,12 @@ def resume_command(words: list[str]) -> None:
     given = parse(
         f"{common.PROGRAM} resume",
         words,
-        (steps, every, keep, NO_CACHE, TENSORBOARD, WANDB),
+        (steps, every, keep, DISTRIBUTED, NO_CACHE, TENSORBOARD, WANDB),
         positional=(common.RUN_DIR,),
     )
     options = {name: given.options[name] for name in ("steps", "checkpoint_every", "keep")}
     cache.use(not given.options["no_cache"])
+    hosts.join(given.options["distributed"])
     api.resume(given.positional[0], **options, trackers=_trackers(given.options), console=common.CONSOLE)
 
 
@@ -100,6 +113,8 @@ def submit_command(words: list[str]) -> None:
     command, asks = taken.positional[:1], ["--help"] if taken.help else []
     about = "COMMAND: train or sweep; what follows it, as there, is trained in shards, each in a folder of its own."
     options = parse(f"{common.PROGRAM} submit", [*command, *mine, *asks], SUBMIT, about, (COMMAND,)).options
+    if command[0] not in COMMAND.choices:
+        raise fields.unknown(f"COMMAND {command[0]!r}", command[0], COMMAND.choices)
     inner = (*taken.positional[1:], *rest)
     out, count = Path(options["out"]), options["shards"]
     shards = submit.Shards((*command, *inner), out, count)
@@ -107,22 +122,43 @@ def submit_command(words: list[str]) -> None:
         request = _training(words[0], words[1:], (GRID,) if words[0] == "sweep" else ())
         if request is not None:
             agent, env, asked = request
+            if (told := asked.pop("distributed")) is not None:
+                raise InvalidSetting(f"distributed = {told!r}: must be left out here; a shard is one process")
             api.prepare(agent, env, **asked)
     out.mkdir(parents=True, exist_ok=True)
-    if options["cluster"] == "local":
-        submit.local(shards, options["at_once"], options["retries"])
-    elif options["cluster"] == "ray":
-        submit.ray(shards, options["address"], options["gpus"], options["retries"])
+    if options["cluster"] == "slurm":
+        _queue(shards, options)
     else:
-        jobs = submit.slurm(shards, options["minutes"], _pairs(options["slurm"]))
-        common.CONSOLE.print(f"{len(jobs)} shards submitted: {', '.join(str(job.job_id) for job in jobs[:8])} ...")
-        common.CONSOLE.print(
-            f"`{common.PROGRAM} status {out} --watch` follows them, `{common.PROGRAM} merge {out}` puts them together"
-        )
-        return
-    common.CONSOLE.print(
-        f"{out}: {count} shards finished; `{common.PROGRAM} merge {out}` puts them together", soft_wrap=True
-    )
+        _train_shards(shards, options)
+
+
+def _queue(shards: submit.Shards, options: Mapping[str, Any]) -> None:
+    """Hand the shards to Slurm."""
+    jobs = submit.slurm(shards, options["minutes"], _pairs(options["slurm"]))
+    ids = ", ".join(str(job.job_id) for job in jobs[:8])
+    common.CONSOLE.print(f"{shards.count} shards submitted: {ids}{' ...' * (len(jobs) > 8)}", soft_wrap=True)
+    if options["watch"]:
+        watching.follow(shards.out, lambda: all(job.done() for job in jobs))
+    else:
+        common.CONSOLE.print(f"`{common.PROGRAM} status {shards.out} --watch` follows them", soft_wrap=True)
+    common.CONSOLE.print(f"`{common.PROGRAM} merge {shards.out}` puts them together", soft_wrap=True)
+
+
+def _train_shards(shards: submit.Shards, options: Mapping[str, Any]) -> None:
+    """Train the shards with an engine that needs this process; returns when they are finished."""
+    if options["cluster"] == "ray":
+        work = functools.partial(submit.ray, shards, options["address"], options["gpus"], options["retries"])
+    else:
+        work = functools.partial(submit.local, shards, options["at_once"], options["retries"])
+    if options["watch"]:
+        with ThreadPoolExecutor(1) as engine:
+            done = engine.submit(work)
+            watching.follow(shards.out, done.done)
+            done.result()
+    else:
+        work()
+    told = f"{shards.out}: {shards.count} shards finished"
+    common.CONSOLE.print(f"{told}; `{common.PROGRAM} merge {shards.out}` puts them together", soft_wrap=True)
 
 
 def _words(name: str, value: str | None) -> list[str]:

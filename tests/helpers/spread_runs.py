@@ -26,9 +26,9 @@ def main(out: str, runs: str, *distributed: str) -> None:
     text = compiled.train.as_text() or ""
     chunks = list(compiled.chunks())
     found = {f"{chunk.index} {name}": value for chunk in chunks for name, value in chunk.metrics.items()}
-    states = devices.gather(chunks[-1].state)
+    states = devices.gather(chunks[-1].padded.agent, int(runs))
     leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(states)}
-    found |= {name: np.asarray(leaf)[: int(runs)] for name, leaf in leaves.items()}
+    found |= {name: np.asarray(leaf) for name, leaf in leaves.items()}
     told = {"devices": jax.device_count(), "collectives": sum(text.count(name) for name in COLLECTIVES)}
     np.savez(Path(out), **found, **told)
 

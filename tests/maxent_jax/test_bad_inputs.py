@@ -1,190 +1,27 @@
 """Generated bad inputs, given to the command line: each is refused by a line that names the cause; nothing happens."""
 
 import copy
+import dataclasses
+import hashlib
 import io
 import json
 import os
 import pickle
-import random
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import bad_inputs
 import commands
+import jax
 import numpy as np
 import pytest
 import tiny
 
-import envs
-from envs import fields
-from maxent_jax import api, cli, runs
-from maxent_jax.agents import AGENTS
+from benchmarks import registry
+from maxent_jax import api, checkpoints, cli, runs, submit, wholes
+from maxent_jax.faults import Fault
 from maxent_jax.sweep import Chunk
-
-NUMBERS = (
-    "nan",
-    "inf",
-    "-inf",
-    "1e999",
-    "",
-    " ",
-    "x",
-    "0x10",
-    "1;2",
-    "ü",
-    "[]",
-    "{}",
-    "1,2,x",
-    "9" * 400,
-    "'",
-    "$(id)",
-)
-NUMBERS += ("1 2", "\n", "+-1", "1e", "%s", "{0}", "[red]", "true false", "None!", "\udcff", "\u22121", ".", "a\nb")
-NAMES = ("", " ", "../../x", "x" * 300, "a\nb", "\udcff", "sac toy", "None", "--", "[bold]", "{}", "%s", "/etc", "*")
-JUNK = (None, "x", "../../x", -1, 1.5, 1e999, [], {}, [[]], {"x": {}}, 10**30, True, "\0", float("nan"), ["../../x"])
-TASKS = ("toy", "vehicle", "pendulum")
-
-
-def number(rng):
-    return rng.choice(NUMBERS)
-
-
-def scrambled(rng, name):
-    """Another word with nearly the same letters."""
-    letters = list(name)
-    at = rng.randrange(len(letters))
-    rng.choice(
-        [lambda: letters.insert(at, rng.choice("qxzj7_é")), lambda: letters.__setitem__(at, rng.choice("QXZ"))]
-    )()
-    return "".join(letters)
-
-
-def base(rng):
-    agent, env = rng.choice(list(AGENTS)), rng.choice(TASKS)
-    return agent, env, [rng.choice(["train", "plan"]), agent, "--env", env]
-
-
-def given(rng, name, value):
-    return rng.choice([[f"{name}={value}"], [name, value]])
-
-
-def field_value(rng, place):
-    agent, env, words = base(rng)
-    group, cls = rng.choice([("agent", AGENTS[agent]), ("env", envs.task(env))])
-    name = rng.choice(list(fields.settings(cls)))
-    return [*words, f"--{group}.{name}={number(rng)}"], name
-
-
-def field_name(rng, place):
-    agent, env, words = base(rng)
-    group, cls = rng.choice([("agent", AGENTS[agent]), ("env", envs.task(env))])
-    name = scrambled(rng, rng.choice(list(fields.settings(cls))))
-    return [*words, *given(rng, f"--{group}.{name}", "1")], name
-
-
-def option_name(rng, place):
-    _, _, words = base(rng)
-    name = "--" + scrambled(rng, rng.choice(["seeds", "steps", "envs", "preset", "evaluations", "out", "grid"]))
-    return [*words, *given(rng, name, "1")], name
-
-
-def option_value(rng, place):
-    _, _, words = base(rng)
-    name = rng.choice(["seeds", "steps", "envs", "preset"])
-    return [*words, f"--{name}={number(rng)}"], name
-
-
-def word(rng, place):
-    name = rng.choice([*NAMES, scrambled(rng, rng.choice(list(cli.COMMANDS)))])
-    return rng.choice(
-        [
-            ([f"{name}?"], "command"),
-            (["train", f"{name}?", "--env", "toy"], "agent" if not f"{name}?".startswith("-") else ""),
-            (["train", "sac", "--env", f"{name}?"], "env"),
-            (["envs", f"{name}?"], "env" if not f"{name}?".startswith("-") else ""),
-            (["reproduce", f"{name}?"], "experiment" if not f"{name}?".startswith("-") else ""),
-            (["bench", f"{name}?"], "NAME" if not f"{name}?".startswith("-") else ""),
-            (["train", "sac", "--env", "toy", f"{name}?"], ""),
-        ]
-    )
-
-
-def grid(rng, place):
-    agent = rng.choice(list(AGENTS))
-    name = rng.choice([name for name, field in fields.settings(AGENTS[agent]).items() if field.type in (float, int)])
-    text = rng.choice(
-        [
-            lambda: f"{name}={number(rng)};{number(rng)}",
-            lambda: f"{scrambled(rng, name)}=1",
-            lambda: name,
-            lambda: f"{name}=",
-            lambda: f"env.{scrambled(rng, 'horizon')}=1,2",
-            lambda: f"{name}=1,1",
-            lambda: f"{name}=x,{number(rng)}",
-            lambda: rng.choice(NAMES) + "=",
-            lambda: number(rng) + "=1",
-        ]
-    )()
-    return ["sweep", agent, "--env", "toy", f"--grid={text}"], "grid"
-
-
-def out(rng, place):
-    _, _, words = base(rng)
-    taken = rng.choice(
-        ["damaged", "damaged/config.json", "damaged/config.json/x", "x" * 300, "a\0b", "/proc/x", "/dev/null"]
-    )
-    return ["train", *words[1:], f"--out={taken}"], "out"
-
-
-def damage(rng, place):
-    """A run directory of which one thing is wrong; it also lacks checkpoints, so that no damage is harmless."""
-    folder = place / "damaged"
-    file = folder / rng.choice(["config.json", "metrics.jsonl"])
-    text = file.read_text()
-    kind = rng.randrange(8)
-    if kind == 0:
-        file.unlink()
-    elif kind == 1:
-        file.write_bytes(text.encode()[: rng.randrange(len(text))])
-    elif kind == 2:
-        data = bytearray(text.encode())
-        for _ in range(rng.randrange(1, 9)):
-            data[rng.randrange(len(data))] = rng.randrange(256)
-        file.write_bytes(data)
-    elif kind == 3:
-        file.write_bytes(
-            rng.choice([b"", b"[]", b"{}", b"null", b"\0" * 9, b"[" * 99_999, b'"x"', b"1", pickle.dumps({})])
-        )
-    elif kind == 4:
-        file.unlink()
-        file.mkdir()
-    else:
-        documents = [json.loads(line) for line in text.splitlines()] if file.suffix == ".jsonl" else [json.loads(text)]
-        spoil(rng, rng.choice(documents))
-        file.write_text("\n".join(map(json.dumps, documents)))
-    if rng.random() < 0.2:
-        (folder / "checkpoints").mkdir()
-        (folder / "checkpoints" / "program_0").write_bytes(pickle.dumps({}))
-    command = rng.choice(["landscape", "film"])
-    return [command, "damaged", f"--out={'x.png' if command == 'landscape' else 'x.gif'}"], ""
-
-
-def spoil(rng, document):
-    """Put junk at a random place of a JSON document, or take a key away."""
-    while True:
-        keys = list(document) if isinstance(document, dict) else range(len(document))
-        key = rng.choice(keys)
-        if isinstance(document[key], (dict, list)) and document[key] and rng.random() < 0.7:
-            document = document[key]
-            continue
-        if isinstance(document, dict) and rng.random() < 0.3:
-            del document[key]
-        else:
-            document[key] = rng.choice(JUNK)
-        return
-
-
-KINDS = (field_value, field_name, option_name, option_value, word, grid, out, damage, damage)
 
 
 @pytest.fixture(scope="module")
@@ -211,16 +48,20 @@ def contents(place):
     return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in paths}
 
 
-def case(number, written, place):
-    """The words of input `number`, in a folder that is made anew for it, and what its last line must name."""
-    rng = random.Random(number)
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(written, place / "damaged")
-    return KINDS[number % len(KINDS)](rng, place)
+@pytest.fixture
+def harmless(monkeypatch):
+    """Where an input is not refused nothing is trained or measured: it is told."""
+
+    def accepted(*_, **__):
+        raise AssertionError("accepted")
+
+    ends = [(api, "execute"), (registry, "run"), (jax.distributed, "initialize")]
+    for owner, name in [*ends, *((submit, name) for name in submit.CLUSTERS)]:
+        monkeypatch.setattr(owner, name, accepted)
 
 
 def refused(number, written, place, monkeypatch):
-    words, cause = case(number, written, place)
+    words, cause = bad_inputs.case(number, written, place)
     monkeypatch.chdir(place)
     before = contents(place)
     err = io.StringIO()
@@ -239,6 +80,15 @@ def check(number, words, cause, code, err):
     assert cause in last, about
 
 
+def test_every_command_and_option_is_drawn_from():
+    drawn = {name: {field.name for field in bad_inputs.command(name)[1]} for name in cli.COMMANDS}
+    assert drawn["train"] >= {"env", "seeds", "steps", "out", "shard", "distributed", "resume", "wandb"}
+    assert drawn["sweep"] >= {"grid"}
+    assert drawn["submit"] >= {"cluster", "shards", "gpus", "watch"}
+    assert not [name for name, own in drawn.items() if not own]
+
+
+@pytest.mark.usefixtures("harmless")
 @pytest.mark.parametrize("part", range(4))
 def test_bad_inputs_are_refused(part, written, tmp_path, monkeypatch):
     for number in range(50 * part, 50 * (part + 1)):
@@ -246,6 +96,7 @@ def test_bad_inputs_are_refused(part, written, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("harmless")
 @pytest.mark.parametrize("part", range(9))
 def test_many_bad_inputs_are_refused(part, written, tmp_path, monkeypatch):
     for number in range(200 * (part + 1), 200 * (part + 2)):
@@ -256,7 +107,7 @@ def test_many_bad_inputs_are_refused(part, written, tmp_path, monkeypatch):
 @pytest.mark.parametrize("number", range(20))
 def test_bad_inputs_to_a_process_of_its_own(number, written, tmp_path):
     place = tmp_path / "here"
-    words, cause = case(3000 + 7 * number, written, place)
+    words, cause = bad_inputs.case(3000 + 7 * number, written, place)
     words = [word.replace("\0", "?").encode("utf-8", "surrogateescape") for word in words]
     before = contents(place)
     process = commands.start(words, place)
@@ -275,35 +126,53 @@ class Bomb:
         return (open, (self.path, "w"))
 
 
+ORBAX = (
+    "_METADATA",
+    "_CHECKPOINT_METADATA",
+    "manifest.ocdbt",
+    "_sharding",
+    "array_metadatas",
+    "state.pkl",
+    "d",
+    "0000",
+)
+"""All that a tree of arrays is read from."""
+
+
 def test_a_pickle_in_a_run_directory_is_never_loaded(written, tmp_path, monkeypatch, capsys):
     place, trap = tmp_path / "here", tmp_path / "sprung"
     bomb = pickle.dumps(Bomb(trap))
     pickle.loads(bomb).close()  # the premise
     assert trap.exists()
     trap.unlink()
-    for name in ("config.json", "metrics.jsonl", "checkpoints/program_0"):
-        case(0, written, place)
+    for name in ("config.json", "metrics.jsonl", "checkpoints/program_0", "summary.json", "lock"):
+        bad_inputs.case(0, written, place)
         path = place / "damaged" / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(bomb)
         monkeypatch.chdir(place)
-        assert cli.main(["landscape", "damaged"]) == 2
-    # all that a checkpoint is read from
-    case(0, written, place)
-    folder = place / "damaged" / "checkpoints" / "program_0"
-    folder.mkdir(parents=True)
-    for name in (
-        "_METADATA",
-        "_CHECKPOINT_METADATA",
-        "manifest.ocdbt",
-        "_sharding",
-        "array_metadatas",
-        "state.pkl",
-        "d",
-    ):
-        (folder / name).write_bytes(bomb)
-    assert cli.main(["landscape", "damaged"]) in (1, 2)
-    assert "Traceback" not in capsys.readouterr().err
+        assert cli.main(["landscape", "damaged"]) in (1, 2)
+        assert cli.main(["status", "damaged"]) == (1 if name == "config.json" else 0)
+
+    # checkpoints whose checksums fit, so that what is in them is read
+
+    def fill(part):
+        for folder in ("agents", "rest"):
+            (part / folder).mkdir()
+            for name in ORBAX:
+                (part / folder / name).write_bytes(bomb)
+
+    bad_inputs.case(0, written, place)
+    metrics = (place / "damaged" / "metrics.jsonl").read_bytes()
+    at = checkpoints.Place(0, 1, len(metrics), hashlib.sha256(metrics).hexdigest(), 1.0)
+    own = {"first": 0, "count": 6}
+    folder = place / "damaged" / "checkpoints"
+    wholes.write(folder / "program_0", fill, {"schema": checkpoints.SCHEMA}, own=own)
+    wholes.write(folder / at.name, fill, {"schema": checkpoints.SCHEMA, **dataclasses.asdict(at)}, own=own)
+    capsys.readouterr()
+    for command, told in {"landscape": "program_0 cannot be read", "resume": "is of another program"}.items():
+        assert cli.main([command, "damaged"]) == 1
+        assert told in capsys.readouterr().err
     assert not trap.exists()
 
 
@@ -322,7 +191,7 @@ def test_names_in_a_run_directory_lead_nowhere_else(path, written, tmp_path):
         inner = inner[key]
     inner[last] = "../../x"
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(fields.InvalidSetting):
+    with pytest.raises(Fault):
         runs.load(tmp_path / "run")
 
 

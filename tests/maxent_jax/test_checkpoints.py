@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maxent_jax import checkpoints, freezing
+from maxent_jax import checkpoints, freezing, wholes
 from maxent_jax.checkpoints import Place
 from maxent_jax.faults import Fault
 from maxent_jax.saver import Saver
@@ -42,7 +42,7 @@ def shapes(run):
 
 def saved(path, where, steps=3, keep=2):
     run, counters = state(steps)
-    checkpoints.save(path, where, checkpoints.to_host(run, counters), keep)
+    checkpoints.save(path, where, checkpoints.to_host(run, counters, 2), keep)
     return run, counters
 
 
@@ -69,7 +69,7 @@ def test_nothing_is_filled_yet(tmp_path):
 def test_an_agent_without_replay(tmp_path):
     run, counters = state()
     run = run.replace(rows=None)
-    checkpoints.save(tmp_path, place(0), checkpoints.to_host(run, counters), 1)
+    checkpoints.save(tmp_path, place(0), checkpoints.to_host(run, counters, 2), 1)
     again, _ = checkpoints.load(tmp_path, place(0), shapes(run))
     assert again.rows is None
     assert bits(again) == bits(run)
@@ -108,7 +108,7 @@ def test_a_checkpoint_of_something_else_is_a_fault(tmp_path):
 def test_the_copy_outlives_what_the_next_chunk_is_given_and_holds_nothing_of_it():
     run, counters = state()
     before = bits(run)
-    kept = checkpoints.to_host(run, counters)
+    kept = checkpoints.to_host(run, counters, 2)
     plain = run.replace(key=jax.random.key_data(run.key), env=None)
     step = jax.jit(lambda run: jax.tree.map(lambda x: x + 1, run), donate_argnums=0)
     jax.block_until_ready(step(plain))
@@ -132,7 +132,7 @@ def test_another_schema_is_a_warning(tmp_path, monkeypatch):
     monkeypatch.undo()
     found, notes = checkpoints.newest(tmp_path)
     assert found == place(1)
-    assert notes == ["state_000000_000001: its schema is 99, ours is 1: what it holds may mean something else"]
+    assert notes == ["state_000000_000001: its schema is 99, ours is 2: what it holds may mean something else"]
 
 
 def test_what_was_not_finished_is_no_checkpoint_and_is_removed(tmp_path, monkeypatch):
@@ -141,7 +141,7 @@ def test_what_was_not_finished_is_no_checkpoint_and_is_removed(tmp_path, monkeyp
     def interrupt(*_):
         raise OSError("full")
 
-    monkeypatch.setattr(checkpoints, "_checksum", interrupt)
+    monkeypatch.setattr(wholes, "checksum", interrupt)
     with pytest.raises(OSError, match="full"):
         saved(tmp_path, place(2))
     monkeypatch.undo()
@@ -165,7 +165,7 @@ def test_nothing_is_nothing(tmp_path):
 def log(monkeypatch):
     """What a saver saves: nothing is written, each takes as long as the clock is told."""
     seen = []
-    monkeypatch.setattr(checkpoints, "save", lambda directory, place, state, keep: seen.append(place.chunk))
+    monkeypatch.setattr(checkpoints, "save", lambda directory, place, state, keep, stop: seen.append(place.chunk))
     return seen
 
 

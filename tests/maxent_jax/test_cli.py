@@ -59,7 +59,7 @@ MISTAKES = [
     ("plan sac", "--env is missing; must be one of toy, pendulum, vehicle..."),
     ("plan sac --env toy --memory 0", "memory = 0.0: must be a number > 0, or none"),
     ("plan sac --env toy --seeds 0", f"seeds = 0: {SEEDS}"),
-    ("film nowhere", "run directory 'nowhere': cannot be read ..."),
+    ("film nowhere", "run directory 'nowhere': has no config.json; must hold a run"),
     ("resume", "RUN_DIR is missing; must be ..."),
     ("status", "RUN_DIR is missing; must be ..."),
     ("resume nowhere", "run directory 'nowhere': has no config.json, which says what to train; must be begun by ..."),
@@ -184,8 +184,8 @@ MISTAKES = [
     ("train sac --env toy --out taken/file/x/y", "out = 'taken/file/x/y': {cwd}/taken/file' is a file; must be ..."),
     (f"train sac --env toy --out {'x' * 300}", f"out = '{'x' * 300}': File name too long; must be ..."),
     ("reproduce toy --preset quick --out taken", "out = 'taken': the folder is not empty; must be ..."),
-    ("landscape taken", "run directory 'taken': cannot be read ([Errno 2] No such file or directory: ..."),
-    ("landscape nowhere", "run directory 'nowhere': cannot be read ([Errno 2] No such file or directory: ..."),
+    ("landscape taken", "run directory 'taken': has no config.json; must hold a run"),
+    ("landscape nowhere", "run directory 'nowhere': has no config.json; must hold a run"),
 ]
 
 
@@ -576,7 +576,7 @@ def test_film_shows_a_run_or_two(trained, capsys, monkeypatch):
     ("line", "expected"),
     [
         ("--run 6", "run = 6: must be one of 0 to 5"),
-        ("--beside nowhere", "run directory 'nowhere': cannot be read ..."),
+        ("--beside nowhere", "run directory 'nowhere': has no config.json; must hold a run"),
         ("--out x.png", "out = 'x.png': must be a .mp4 or .gif in an existing folder that can be written"),
     ],
 )

@@ -1,5 +1,6 @@
 """An interrupted run ends in the same numbers as one that was left alone; what cannot go on is said, and stays."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -243,16 +244,35 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-1])
 
 
+def forge(state, content):
+    """Another manifest with a checksum that fits."""
+    (state / "manifest.json").write_bytes(content)
+    (state / "manifest.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  manifest.json\n")
+
+
+OTHER = "manifest.json has other bytes than were written"
 DAMAGES = {
     "flipped byte": (lambda state: flip(data_file(state)), "has other bytes than were written"),
     "cut short": (lambda state: cut(data_file(state)), " bytes of "),
     "missing file": (lambda state: data_file(state).unlink(), "is missing"),
     "file too many": (lambda state: (state / "more").write_text("x"), "more is not in its manifest"),
-    "no manifest": (lambda state: (state / "manifest.json").unlink(), "No such file"),
-    "half a manifest": (lambda state: cut(state / "manifest.json"), "manifest.json cannot be read"),
-    "another manifest": (lambda state: (state / "manifest.json").write_text("[]"), "manifest.json cannot be read"),
-    "a pickle": (lambda state: (state / "manifest.json").write_bytes(pickle.dumps(Trap())), "cannot be read"),
+    "no manifest": (lambda state: (state / "manifest.json").unlink(), "manifest.json is missing"),
+    "no checksum": (lambda state: (state / "manifest.sha256").unlink(), "manifest.sha256 is missing"),
+    "half a manifest": (lambda state: cut(state / "manifest.json"), OTHER),
+    "flipped in the manifest": (lambda state: flip(state / "manifest.json"), OTHER),
+    "flipped in its checksum": (lambda state: flip(state / "manifest.sha256"), OTHER),
+    "flipped in a part's manifest": (lambda state: flip(state / "part_0000" / "manifest.json"), f"part_0000/{OTHER}"),
+    "no part": (lambda state: shutil.rmtree(state / "part_0000"), "part_0000/manifest.json is missing"),
+    "a part elsewhere": (lambda state: move(state / "part_0000"), "part_0000 is a link"),
+    "another manifest": (lambda state: forge(state, b"[]"), "manifest.json cannot be read"),
+    "a pickle": (lambda state: forge(state, pickle.dumps(Trap())), "manifest.json cannot be read"),
 }
+
+
+def move(path):
+    """Out of the run directory, and a link where it was."""
+    path.rename(path.parents[3] / "elsewhere")
+    path.symlink_to(path.parents[3] / "elsewhere")
 
 
 class Trap:
@@ -313,10 +333,14 @@ def test_names_lead_nowhere_else(broken, tmp_path, straight):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "kept").touch()
     (broken / "checkpoints" / "state_000000_000009").symlink_to(tmp_path / "elsewhere")
-    manifest = broken / "checkpoints" / "state_000000_000002" / "manifest.json"
+    state = broken / "checkpoints" / "state_000000_000002"
+    manifest = state / "part_0000" / "manifest.json"
     content = json.loads(manifest.read_text())
-    content["files"]["../../../elsewhere/kept"] = [0, "0"]
+    content["files"]["../../../../elsewhere/kept"] = [0, "0"]
     manifest.write_text(json.dumps(content))
+    whole = json.loads((state / "manifest.json").read_text())
+    whole["parts"] = [hashlib.sha256(manifest.read_bytes()).hexdigest()]
+    forge(state, json.dumps(whole).encode())
     assert_equal(maxent_jax.resume(broken), straight())
     assert (tmp_path / "elsewhere" / "kept").exists()
 
@@ -417,7 +441,7 @@ def test_a_config_that_is_none_is_one_line(content, tmp_path, capsys, monkeypatc
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_bytes(content)
     for command in ("resume", "status"):
-        assert cli.main([command, "run"]) == 2
+        assert cli.main([command, "run"]) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert "config.json cannot be read" in line
     assert os.listdir(tmp_path / "run") == ["config.json"]

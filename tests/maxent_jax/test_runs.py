@@ -14,6 +14,7 @@ import maxent_jax
 from envs import fields
 from maxent_jax import runs, stats
 from maxent_jax.agents import AGENTS
+from maxent_jax.faults import Fault
 from maxent_jax.sweep import Chunk, expand
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -254,7 +255,15 @@ def test_what_is_not_a_run_directory_is_one_line(name, content, result, tmp_path
     (tmp_path / "broken" / name).unlink()
     if content is not None:
         (tmp_path / "broken" / name).write_bytes(content)
-    with pytest.raises(ValueError, match=r"run directory '.*broken': cannot be read \(.*\); must hold a run") as error:
+    kind, told = (
+        (Fault, r"cannot be read \(.*\)")
+        if (tmp_path / "broken" / "config.json").exists()
+        else (
+            fields.InvalidSetting,
+            r"has no config\.json; must hold a run",
+        )
+    )
+    with pytest.raises(kind, match=f"run directory '.*broken': {told}") as error:
         runs.load(tmp_path / "broken")
     assert "\n" not in str(error.value)
 
@@ -312,5 +321,5 @@ def test_a_directory_of_another_schema_is_refused_and_an_older_column_may_be_mis
     np.testing.assert_array_equal(found.metrics["q_mean"], result.metrics["q_mean"])
     config = json.loads((path / "config.json").read_text())
     (path / "config.json").write_text(json.dumps(config | {"schema": 99}))
-    with pytest.raises(fields.InvalidSetting, match="schema = 99; must be 1"):
+    with pytest.raises(Fault, match="schema = 99; must be 1"):
         runs.load(path)

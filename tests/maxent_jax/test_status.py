@@ -1,12 +1,14 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import tiny
 
 import maxent_jax
 from maxent_jax import cli, locks, status
+from maxent_jax.checkpoints import Place
 from maxent_jax.commands import watching
 from maxent_jax.progress import Reporter
 
@@ -109,3 +111,57 @@ def test_looking_changes_nothing(directory):
     before = {file: file.stat().st_mtime_ns for file in directory.rglob("*")}
     status.read(directory)
     assert {file: file.stat().st_mtime_ns for file in directory.rglob("*")} == before
+
+
+def shard(state, **known):
+    """The status of one shard of three runs."""
+    place = Place(0, 4, 0, "", 1.0)
+    usual = {"who": "", "share": 0.5, "steps": 300, "steps_per_second": 100.0, "seconds_left": None, "runs": 3}
+    about = usual | {"failed": {}, "checkpoint": place, "checkpoint_age": 7.0} | known
+    return status.Status(state=state, **about)
+
+
+def test_all_shards_and_what_they_come_to():
+    folder = Path("alpha")
+    shards = {
+        folder / "shard-1-of-4": shard("finished", share=1.0),
+        folder / "shard-2-of-4": shard("training", seconds_left=60.0, failed={4: "loss"}),
+        folder / "shard-3-of-4": shard("training", seconds_left=20.0, share=0.25, checkpoint=None),
+    }
+    first, names, *rows, whole, failed = status.of_shards(folder, shards)
+    assert first == "alpha: 4 shards, 1 finished, 2 training, 1 not begun"
+    assert names.split() == ["shard", "state", "progress", "steps/s", "failed", "checkpoint", "end"]
+    assert [row.split()[:3] for row in rows] == [
+        ["1/4", "finished", "100.0%"],
+        ["2/4", "training", "50.0%"],
+        ["3/4", "training", "25.0%"],
+    ]
+    assert "program 0, chunk 4, 7 s ago  in about 60 s, " in rows[1]
+    assert "none yet" in rows[2]
+    # a quarter of the runs has not begun; only what trains now has a speed
+    assert whole.split()[:6] == ["all", "43.8%", "200", "1", "of", "9"]
+    assert "not before: in about 60 s, " in whole
+    assert failed == "  failed: run 4 of shard-2-of-4 (loss)"
+    assert len({len(row[: row.index(" of ")]) for row in rows}) == 1  # in columns
+
+
+def test_shards_that_all_train_have_an_end_and_stopped_ones_a_way_on():
+    folder = Path("alpha")
+    training = {folder / f"shard-{i}-of-2": shard("training", seconds_left=10.0 * i) for i in (1, 2)}
+    assert "  in about 20 s, " in status.of_shards(folder, training)[-1]
+    stopped = {folder / "shard-1-of-1": shard("stopped")}
+    assert status.of_shards(folder, stopped)[-1] == "  `maxent-jax resume alpha/shard-1-of-1` goes on"
+
+
+def test_a_folder_of_shards_is_shown_until_the_engine_is_done(directory, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(watching, "SECONDS_BETWEEN_LOOKS", 0.0)
+    answers = iter([False, False, True])
+    watching.follow(tmp_path / "shards", lambda: next(answers))  # nothing has begun
+    assert capsys.readouterr().out == ""
+    directory.rename(tmp_path / "shard-2-of-3")
+    answers = iter([False, True])
+    watching.follow(tmp_path, lambda: next(answers))
+    out = capsys.readouterr().out
+    assert out.count("3 shards, 1 stopped, 2 not begun") == 2
+    assert cli.main(["status", str(tmp_path), "--watch"]) == 0  # nothing trains, so it does not wait
+    assert "2/3" in capsys.readouterr().out

@@ -145,15 +145,42 @@ def test_flags_ask_for_trackers(tmp_path, monkeypatch):
     assert [job.trackers for job in jobs] == [("tensorboard",), ()]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="wandb is an extra")
-def test_wandb_offline(tmp_path, monkeypatch):
+def logged(file):
+    """What W&B keeps offline of metrics: a log of blocks of 32 KiB; its records are checksum, length, kind, data."""
+    from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportMissingImports] - an extra
+
+    data, at, parts, found = file.read_bytes(), 7, [], []
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:  # what is left of a block has no room for a record
+            at += 32768 - at % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+        parts.append(data[at + 7 : at + 7 + length])
+        at += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            record = Record.FromString(b"".join(parts))
+            parts = []
+            items = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
+            found += [{name: value for name, value in items.items() if name.startswith("run_")}] if items else []
+    return found
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="wandb is an extra, and not installed")
+def test_wandb_offline_keeps_what_metrics_jsonl_gets(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     reports = []
     following = trackers.Following(("wandb",), tmp_path, CONFIG, reports.append)
-    following.log([LINE])
+    following.log([LINE, LINE | {"run": 4}])
+    following.log([LINE | {"env_steps": 80, "q_mean": 0.25}])
     following.close()
     assert reports == []
-    assert list((tmp_path / "wandb").glob("offline-run-*"))
+    (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    values = {"updates": 20, "q_mean": 0.5, "env_steps": 40}
+    assert logged(file) == [
+        {f"run_3/{name}": value for name, value in values.items()},
+        {f"run_4/{name}": value for name, value in values.items()},
+        {"run_3/updates": 20, "run_3/q_mean": 0.25, "run_3/env_steps": 80},
+    ]
 
 
 def test_wandb_is_told_each_run_over_its_own_steps(tmp_path, monkeypatch):
