@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,11 +76,13 @@ def test_half_step_holds_the_action_and_takes_no_time():
     np.testing.assert_allclose(state.obs, [np.cos(0.1), np.sin(0.1), 0, 0, 0], atol=1e-6)
     held = env.step(state, jnp.array([-0.5]))
     np.testing.assert_allclose(held.obs, [np.cos(0.1), np.sin(0.1), 0, 1, -0.5], atol=1e-6)
-    assert (float(held.reward), int(held.info["duration"]), int(held.pipeline_state.steps)) == (0, 0, 0)
+    world: Any = held.pipeline_state
+    assert (float(held.reward), int(held.info["duration"]), int(world.steps)) == (0, 0, 0)
     after, alone = env.step(held, jnp.array([-0.5])), plain.step(plain.begin(physics), jnp.array([-0.5]))
     np.testing.assert_allclose(after.obs[:3], alone.obs, atol=1e-6)
     np.testing.assert_allclose(after.reward, alone.reward, atol=1e-6)
-    assert (int(after.info["duration"]), int(after.pipeline_state.steps)) == (1, 1)
+    world = after.pipeline_state
+    assert (int(after.info["duration"]), int(world.steps)) == (1, 1)
     missed = env.step(held, jnp.array([0.5]))
     np.testing.assert_allclose(missed.reward, alone.reward - 10.0, atol=1e-5)
     np.testing.assert_array_equal(missed.obs, after.obs)
