@@ -9,11 +9,11 @@ from maxent_jax import freezing, runs
 from maxent_jax.runs import Result
 
 
-def record(path: Path, preset: str, results: list[Result], rows: list[dict[str, Any]]) -> None:
-    """Write a table of results as JSON, with the budget, seeds, device and versions behind it."""
+def record(path: Path, preset: str, results: list[Result], rows: list[dict[str, Any]], **more: Any) -> None:
+    """Write a table of results, and what is `more`, as JSON, with the budget, seeds, device and versions behind it."""
     seeds = {result.config["agent"]: result.config["seeds"] for result in results}
     about = {"preset": preset, "budget": budget(results), "seeds": seeds}
-    runs.write_json(path, about | {"device": runs.device(), "versions": runs.versions(), "rows": rows})
+    runs.write_json(path, about | {"device": runs.device(), "versions": runs.versions(), "rows": rows} | more)
 
 
 def budget(results: list[Result]) -> str:
@@ -26,4 +26,4 @@ def budget(results: list[Result]) -> str:
         words += f", n_samples {', '.join(map(str, samples))}" if samples else ""
         failures = freezing.words(result.failures(), len(result.runs))
         parts.append(words + (f", {failures}, left out" if failures else ""))
-    return "; ".join(parts) + "."
+    return "; ".join(dict.fromkeys(parts)) + "."

@@ -89,7 +89,7 @@ def chain(size: int, steps: int, seeds: int, ppo_steps: int, path: Path, console
     Returns:
       What was predicted and measured, and who solves the task.
     """
-    env = envs.make("bandit_chain", size=size)
+    env: Any = envs.make("bandit_chain", size=size)
     turn, exact = predicted(env), float(env.crossing)
     high = MISLEADING * exact
     alphas = sorted({high, *(round(turn * share, 4) for share in SHARES)})

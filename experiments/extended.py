@@ -109,7 +109,8 @@ def exact(bins: int = BINS, alphas: tuple[float, ...] = ALPHAS) -> list[dict[str
     Returns:
       A row a temperature: `before`, `after` and `best`, discounted, from the task's first states.
     """
-    env, twin = envs.make("pendulum"), envs.make("bifurcated_pendulum")
+    env: Any = envs.make("pendulum")
+    twin: Any = envs.make("bifurcated_pendulum")
     at = grids.model("pendulum", env, bins, GAMMA)
     places = [PendulumState(*map(jnp.float32, state)) for state in at.states]
     states = [index for index, place in enumerate(places) if bool(near_upright(env, place))]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from envs import fields
 from envs.fields import InvalidSetting
-from experiments import bifurcation, control, landscape, published, rlhf, theory, threshold, toy, vehicle
+from experiments import bifurcation, control, dynamics, landscape, published, rlhf, theory, threshold, toy, vehicle
 from maxent_jax.runs import check_out
 
 Experiment = Callable[[Path, str, Console | None], Any]
@@ -25,15 +25,18 @@ BY_TASK: dict[str, dict[str, Experiment]] = {
     "control": {task: functools.partial(control.run, task) for task in control.TASKS} | {"vehicle": vehicle.run},
     "landscape": {task: functools.partial(landscape.run, task) for task in landscape.TASKS},
     "threshold": {task: functools.partial(threshold.run, task) for task in threshold.GRIDS},
+    "dynamics": {task: functools.partial(dynamics.run, task) for task in dynamics.VARIANTS},
 }
 """Experiments that are repeated on several tasks, each in a folder of its own."""
 QUICK = ("toy", "vehicle")
 """What `reproduce quick` runs, each with the preset `quick`."""
+BY_COST = ("rlhf", "theory", "toy", "bifurcation", "landscape", "threshold", "control", "dynamics")
+"""What `reproduce all` runs, the cheapest first; the vehicle is one of the control tasks."""
 
 
 def names() -> list[str]:
     """The names that `reproduce` takes."""
-    return [*EXPERIMENTS, *BY_TASK, "quick"]
+    return [*EXPERIMENTS, *BY_TASK, "quick", "all"]
 
 
 def reproduce(
@@ -70,12 +73,12 @@ def reproduce(
     if name == "quick" != preset:
         raise InvalidSetting(f"preset = {preset!r}: must be 'quick' for reproduce quick; name the experiment instead")
     parts = _parts(name, env)
-    if out is not None and not force:
-        check_out(Path(out), needed=20_000_000)
     if out is not None and len(parts) == 1:
         paths = [Path(out)]
     else:
         paths = [Path(out or "reproduced") / f"{part}-{preset}" for part in parts]
+        if out is not None and not force and not any((path / "started").exists() for path in paths):
+            check_out(Path(out), needed=20_000_000)
     return [_one(run, preset, path, force, console) for run, path in zip(parts.values(), paths, strict=True)]
 
 
@@ -84,6 +87,8 @@ def _parts(name: str, env: str | None) -> dict[str, Experiment]:
     if name not in BY_TASK:
         if env is not None:
             raise InvalidSetting(f"env = {env!r}: {name} has no choice of tasks; must be left out")
+        if name == "all":
+            return {part: run for each in BY_COST for part, run in _parts(each, None).items()}
         return {part: EXPERIMENTS[part] for part in (QUICK if name == "quick" else (name,))}
     tasks = BY_TASK[name]
     if env is not None and env not in tasks:

@@ -43,15 +43,16 @@ def drive(result: Result, env: Vehicle, run: int) -> np.ndarray:
 def draw_paths(results: list[Result], env: Vehicle, path: Path, preset: str) -> None:
     """Where the trained cars go, one panel an agent, one line a seed, on the circle they should follow."""
     circle = np.array([path_point(arc, env.path_radius)[0] for arc in np.linspace(0, 61, 200)])
-    drawn, axes = plots.figure(1, len(results), width=4.2, height=4.4)
-    for ax, result in zip(axes[0], results, strict=True):
+    columns = min(4, len(results))
+    drawn, axes = plots.figure(-(-len(results) // columns), columns, width=4.2, height=4.4)
+    for ax, result in zip(axes.flat, results, strict=True):
         ax.plot(*circle.T, color="#999999", linewidth=4, alpha=0.4, label="path")
         for info, colour in zip(result.runs, plots.COLOURS * 10, strict=False):
             positions = drive(result, env, info.run)
             ax.plot(*positions.T, color=colour, linewidth=1.2, label=f"seed {info.seed}")
             ax.plot(*positions[-1], color=colour, marker="o", markersize=5)
         final = result.summary["configurations"][0]["return_deterministic"]["mean"]
-        ax.set_title(f"{result.config['agent']}: {final:,.0f}", fontsize=10)
+        ax.set_title(f"{plots.label(result, 0)}: {final:,.0f}", fontsize=10)
         ax.set_aspect("equal")
         ax.set(xlim=(-32, 32), ylim=(-32, 32), xlabel="x, m")
     axes[0, 0].set_ylabel("y, m")

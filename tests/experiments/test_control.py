@@ -4,7 +4,8 @@ import pytest
 import untrained
 
 import experiments
-from experiments import control, registry, yardsticks
+from experiments import agreeing, control, registry, yardsticks
+from experiments.landscape import FAST
 from maxent_jax import cli
 
 ROWS = {
@@ -16,35 +17,63 @@ ROWS = {
 def test_table_holds_agents_and_yardsticks():
     result = untrained.result("sac_adaent", values=((-9.0, -2.0), (-9.0, -4.0)))
     agent, planner, zero = control.table([result], ROWS)
-    assert agent["agent"] == "sac_adaent"
+    assert agent["agent"] == "sac_adaent (alpha 1.0, tau 0.5)"
     assert agent["deterministic"]["mean"] == -3.0
+    assert (agent["steps"], agent["better_than_sac"], planner["minutes"]) == (10, None, None)
     assert agent["deterministic"]["per_seed"] == [-2.0, -4.0]
     assert (planner["agent"], zero["agent"]) == ("planner", "zero action")
     assert planner["deterministic"] == {"mean": 2.0, "low": 1.0, "high": 3.0, "std": 0.5}
     json.dumps([agent, planner, zero], allow_nan=False)
 
 
-def test_run_trains_all_agents_and_draws_them_beside_the_yardsticks(tmp_path, monkeypatch):
-    trained, drawn = [], {}
+def test_table_says_how_probably_an_agent_beats_sac():
+    sac = untrained.result("sac", values=((0.0, 1.0), (0.0, 3.0)))
+    other = untrained.result("ppo", values=((0.0, 2.0), (0.0, 4.0)))
+    better = control.table([sac, other], {})[1]["better_than_sac"]
+    assert better["value"] == 0.75  # of four pairs three
+    assert better["low"] < 0.75 < better["high"]
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What `control.train` was asked for; nothing is trained."""
+    calls = []
 
     def train(agent, env, **options):
-        trained.append((agent, env, options["seeds"], options["preset"]))
+        calls.append((agent, env, options["steps"], dict(options["agent_fields"])))
+        assert options["resume"]
         return untrained.result(agent, "obstacle2d")
 
     monkeypatch.setattr(control.api, "train", train)
     monkeypatch.setattr(yardsticks, "recorded", lambda task: ROWS)
-    curves = control.plots.curves
-    monkeypatch.setattr(
-        control.plots, "curves", lambda *args, **options: (drawn.update(options), curves(*args, **options))
-    )
+    monkeypatch.setattr(agreeing, "of_runs", lambda results: {"sac_adaent": 0.9})
+    return calls
+
+
+def test_quick_trains_three_agents_and_draws_them_beside_the_yardsticks(tmp_path, trained):
     control.run("obstacle2d", tmp_path, "quick", None)
-    assert trained == [(agent, "obstacle2d", 3, "quick") for agent in ("sac", "sac_adaent", "ppo")]
-    assert drawn["lines"] == {"planner": 2.0, "zero action": -4.0}
-    assert "sac_adaent: 20 steps, batch 8, n_samples 4" in drawn["caption"]
-    assert "Below the published 50 k steps" in drawn["caption"]
+    assert [(agent, env) for agent, env, *_ in trained] == [
+        (name, "obstacle2d") for name in ("sac", "sac_adaent", "ppo")
+    ]
+    assert trained[1][3] == FAST
     assert (tmp_path / "figures" / "curves.png").read_bytes()[:4] == b"\x89PNG"
-    rows = json.loads((tmp_path / "outcome.json").read_text())["rows"]
-    assert [row["agent"] for row in rows] == ["sac", "sac_adaent", "ppo", "planner", "zero action"]
+    outcome = json.loads((tmp_path / "outcome.json").read_text())
+    names = [row["agent"].partition(" (")[0] for row in outcome["rows"]]
+    assert names == ["sac", "sac_adaent", "ppo", "planner", "zero action"]
+    assert outcome["agreement_of_fast_comparison"] == {"sac_adaent": 0.9}
+    assert "sac_adaent: 20 steps, batch 8, n_samples 4" in outcome["budget"]
+
+
+def test_cpu_trains_entropy_in_every_amount_and_agents_without(tmp_path, trained):
+    control.run("obstacle2d", tmp_path, "cpu", None)
+    assert [agent for agent, *_ in trained] == ["sac", "sac", "sac", "sac_adaent", "ppo", "td3", "ddpg", "sql"]
+    assert [fields for *_, fields in trained][:3] == [{}, {"auto_alpha": True}, {"alpha": 0.0}]
+    assert {steps for agent, _, steps, _ in trained if agent != "ppo"} == {60_000}
+
+
+def test_limits_say_what_a_budget_does_not_show():
+    assert "Below the published 50 k steps" in control.limits("quick", "obstacle2d")
+    assert control.limits("paper", "vehicle") == "Published budget."
 
 
 @pytest.fixture

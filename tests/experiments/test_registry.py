@@ -45,6 +45,22 @@ def test_quick_is_toy_and_vehicle(ran):
     assert ran == [("toy", "quick"), ("vehicle", "quick")]
 
 
+def test_all_is_every_experiment_the_cheapest_first():
+    parts = list(registry._parts("all", None))
+    folders = {f"{name}-{task}" for name, tasks in registry.BY_TASK.items() for task in tasks}
+    assert set(parts) == (set(registry.EXPERIMENTS) - {"vehicle"}) | folders
+    assert parts[:2] == ["rlhf", "theory"]
+
+
+def test_several_parts_go_on_in_the_folder_that_was_asked_for(ran, monkeypatch):
+    monkeypatch.setenv("broken", "1")
+    with pytest.raises(RuntimeError, match="broken"):
+        experiments.reproduce("quick", out="mine")
+    monkeypatch.delenv("broken")
+    assert experiments.reproduce("quick", out="mine") == [Path("mine/toy-quick"), Path("mine/vehicle-quick")]
+    assert ran == [("toy", "quick"), ("toy", "quick"), ("vehicle", "quick")]
+
+
 def test_a_second_call_repeats_nothing_unless_forced(ran):
     experiments.reproduce("toy")
     output = Console(file=io.StringIO(), width=200)
