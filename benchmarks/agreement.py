@@ -1,4 +1,4 @@
-"""Do our SAC, SAC-AdaEnt and PPO compute what others compute? Against torch and Stable-Baselines3.
+"""Do our agents compute what others compute? Against torch and Stable-Baselines3.
 
 `python -m benchmarks.agreement` builds an environment for Stable-Baselines3 (once), and then
 
@@ -7,8 +7,8 @@
 * trains SAC and PPO on the pendulum with the same settings on both sides, 10 seeds each, more (to 30) until the 95 %
   intervals of the difference of final returns lie within 10 % (PPO 15 %) of the range from random to best.
 
-It writes `benchmarks/results/agreement.json` and prints two tables. Seeds of Stable-Baselines3 are cached, so that an
-interrupted benchmark goes on where it was.
+It writes `benchmarks/results/agreement.json` and prints two tables; `--keep-returns` leaves the second as it is. Seeds
+of Stable-Baselines3 are cached, so that an interrupted benchmark goes on where it was.
 """
 
 import json
@@ -33,6 +33,7 @@ def main(
     cache: Path = Path("runs/agreement"),
     out: Path = RESULT,
     updates_only: bool = False,
+    keep_returns: bool = False,
 ) -> int:
     """Compare our agents with torch and Stable-Baselines3.
 
@@ -43,6 +44,7 @@ def main(
       cache: where its finished seeds are kept.
       out: the JSON to write.
       updates_only: compare single updates only and write nothing.
+      keep_returns: compare single updates only; the rest of `out` stays as it was measured.
 
     Returns:
       0 if everything agrees, else 1.
@@ -55,10 +57,15 @@ def main(
     console.print(updates_table(steps))
     if updates_only:
         return int(not all(entry["held"] for entry in steps))
-    trained = {
-        name: returns.measure(setting, python, cache.absolute(), jobs, seeds)
-        for name, setting in returns.SETTINGS.items()
-    }
+    if keep_returns:
+        about = json.loads(out.read_text())
+        trained = about["returns"]
+    else:
+        about = describe()
+        trained = {
+            name: returns.measure(setting, python, cache.absolute(), jobs, seeds)
+            for name, setting in returns.SETTINGS.items()
+        }
     console.print(returns_table(trained))
     criteria = [
         {"criterion": f"one update: {entry['case']}, {entry['precision']}, {entry['peer']}"}
@@ -70,7 +77,7 @@ def main(
         for name, entry in trained.items()
     ]
     held = all(criterion["held"] for criterion in criteria)
-    result = describe() | {"held": held, "criteria": criteria, "updates": steps, "returns": trained}
+    result = about | {"held": held, "criteria": criteria, "updates": steps, "returns": trained}
     out.write_text(json.dumps(result, indent=1) + "\n")
     console.print(f"{out}: {'everything agrees' if held else 'NOT everything agrees'}")
     return int(not held)

@@ -56,7 +56,7 @@ BENCHMARKS = {
     "kill": Benchmark("whether a killed run ends in the same numbers"),
     "replay": Benchmark("our replay beside flashbax"),
     "peers": Benchmark("our trainer beside rejax, SBX, Stable-Baselines3, Brax and plain torch"),
-    "agreement": Benchmark("whether SAC and PPO do what Stable-Baselines3's do"),
+    "agreement": Benchmark("whether agents do what torch's and Stable-Baselines3's do"),
     "comparison": Benchmark("which cheaper comparison decides as the exact one does"),
     "many_runs": Benchmark("what ten thousand runs cost outside training"),
     "contacts": Benchmark("whether solver iterations and contact lists lose anything"),

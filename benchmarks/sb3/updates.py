@@ -1,8 +1,4 @@
-"""One update of our agents, and what a torch computation needs to repeat it: weights, Adam's moments, batch, noise.
-
-Our agents draw their noise from keys. `sac_draws` and `ppo_draws` split a key as the agents do, so that the very
-numbers can be handed over. Where an agent comes to split its keys differently the comparison fails, loudly.
-"""
+"""One update of our agents, and what a torch computation needs to repeat it: weights, Adam's moments, batch, noise."""
 
 import dataclasses
 import json
@@ -16,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks.sb3 import environment
+from benchmarks.sb3 import draws, environment
 from envs import fields
 from envs.base import EnvSpec
-from maxent_jax.agents import PPO, SAC, Agent, SACAdaEnt
+from maxent_jax.agents import DDPG, PPO, SAC, SQL, TD3, Agent, SACAdaEnt, SACAnnealed, SACLite
 from maxent_jax.agents.base import Rollout, Transition
 
 Arrays = dict[str, np.ndarray]
@@ -43,16 +39,20 @@ class Case:
       warm_up: updates on other batches before the one that is compared. Adam's first step hardly depends on the size
         of a gradient, only on its sign: moments make the comparison strict.
       half_steps: some transitions take no time (`duration` 0), which Stable-Baselines3 does not know.
+      progress: the share of a run's updates that are made, for agents with a schedule.
     """
 
     agent: Agent
     sb3: bool = True
     warm_up: int = WARM_UP
     half_steps: bool = False
+    progress: float = 0.0
 
 
 _SAC = SAC(hidden=(64, 64), lr=2**-10, alpha_lr=2**-10, tau=2**-8, gamma=0.96875, alpha=0.25)
 _ADAENT = SACAdaEnt(**fields.plain_values(_SAC))
+_PLAIN = {name: getattr(_SAC, name) for name in ("hidden", "lr", "tau", "gamma")}
+_TD3 = TD3(**_PLAIN, target_std=0.25, target_clip=0.25)
 _PPO = PPO(
     hidden=(64, 64),
     lr=2**-10,
@@ -75,6 +75,18 @@ CASES: dict[str, Case] = {
     "sac, half-steps": Case(_SAC.replace(auto_alpha=True), sb3=False, half_steps=True),
     "sac_adaent, fixed alpha": Case(_ADAENT, sb3=False),
     "sac_adaent, auto alpha": Case(_ADAENT.replace(auto_alpha=True), sb3=False),
+    "sac, alpha 0": Case(_SAC.replace(alpha=0.0)),
+    "sac_annealed, halfway": Case(SACAnnealed(**fields.plain_values(_SAC)), sb3=False, progress=0.25),
+    "sac_annealed, alpha 0": Case(SACAnnealed(**fields.plain_values(_SAC)), sb3=False, progress=0.75),
+    "sac_lite, fixed alpha": Case(SACLite(**fields.plain_values(_SAC)), sb3=False),
+    "sac_lite, half-steps": Case(SACLite(**fields.plain_values(_SAC)), sb3=False, half_steps=True),
+    "sql, fixed alpha": Case(SQL(**fields.plain_values(_SAC)), sb3=False),
+    "sql, half-steps": Case(SQL(**fields.plain_values(_SAC)), sb3=False, half_steps=True),
+    "ddpg": Case(DDPG(**_PLAIN)),
+    "ddpg, half-steps": Case(DDPG(**_PLAIN), sb3=False, half_steps=True),
+    "td3, actor waits": Case(_TD3),
+    "td3, actor moves": Case(_TD3, warm_up=WARM_UP + 1),
+    "td3, half-steps": Case(_TD3, sb3=False, warm_up=WARM_UP + 1, half_steps=True),
     "ppo, one gradient step": Case(_ONE_STEP, warm_up=1),
     "ppo, one step, normalised": Case(_ONE_STEP.replace(normalise_advantages=True), warm_up=1),
     "ppo, full update": Case(_PPO, warm_up=1),
@@ -101,13 +113,12 @@ def ours(case: Case, seed: int = 0) -> tuple[Agent, Arrays]:
     spec = EnvSpec(OBSERVATIONS, ACTIONS, -np.ones(ACTIONS), np.ones(ACTIONS), 1000)
     state = jax.tree.map(widest, agent.init(jax.random.key(seed), spec))
     make: Any = rollout if isinstance(agent, PPO) else transitions
-    draws: Any = ppo_draws if isinstance(agent, PPO) else sac_draws
-    update = jax.jit(lambda agent, state, batch, key: agent.update(state, batch, key))
+    update = jax.jit(lambda agent, state, batch, key: agent.scheduled(case.progress).update(state, batch, key))
     for key in jax.random.split(jax.random.key(seed + 1), case.warm_up):
         state, _ = update(agent, state, make(generator, agent, state, False)[0], key)
     batch, extra = make(generator, agent, state, case.half_steps)
     key = jax.random.key(seed + 2)
-    noise = draws(agent, key)
+    noise = draws.of(agent, key, BATCH, ACTIONS)
     seen = {}
     if isinstance(agent, SACAdaEnt):
         seen["similarity"] = similarities(agent, state, batch, key)
@@ -191,26 +202,6 @@ def float32(x: Any) -> jax.Array:
     return jnp.asarray(x, jnp.float32)
 
 
-def sac_draws(agent: SAC, key: jax.Array) -> Arrays:
-    """The standard normals that `SAC.update` (and SAC-AdaEnt's) draws from a key."""
-    next_key, actor_key = jax.random.split(key)
-    dtype = jnp.zeros(()).dtype
-    noise = {
-        "next": jax.random.normal(next_key, (BATCH, ACTIONS), dtype),
-        "actor": jax.random.normal(actor_key, (BATCH, ACTIONS), dtype),
-    }
-    if isinstance(agent, SACAdaEnt):
-        shape = (BATCH, agent.n_samples, ACTIONS)
-        noise["landscape"] = jax.random.normal(jax.random.fold_in(actor_key, 1), shape, dtype)
-    return {name: np.asarray(x) for name, x in noise.items()}
-
-
-def ppo_draws(agent: PPO, key: jax.Array) -> Arrays:
-    """The (passes, rollout_steps) orders in which `PPO.update` visits the rows t * ENVS + n of a rollout."""
-    orders = [jax.random.permutation(k, agent.rollout_steps) for k in jax.random.split(key, agent.passes)]
-    return {"order": np.stack(orders)}
-
-
 def learners(state: Any) -> Arrays:
     """All that learning changes, as `LEARNER.PART/PATH`; parts: params, target, and Adam's mu, nu and count."""
     if hasattr(state, "params"):
@@ -258,7 +249,11 @@ def run(python: Path, folder: Path) -> list[dict[str, Any]]:
         stem = re.sub(r"\W+", "_", name) + f".{bits}"
         given: Any = {name: x for name, x in arrays.items() if not name.startswith(("end/", "seen/"))}
         np.savez(folder / f"{stem}.npz", **given)
-        told = {"algorithm": type(agent).__name__, "fields": fields.plain_values(agent)}
+        told = {
+            "algorithm": type(agent).__name__,
+            "fields": fields.plain_values(agent),
+            "progress": CASES[name].progress,
+        }
         jobs += [told | {"case": name, "bits": bits, "peer": peer, "stem": stem} for peer in peers]
     (folder / "jobs.json").write_text(json.dumps(jobs))
     for peer in ("torch", "sb3"):

@@ -15,7 +15,7 @@ from unittest import mock
 import gymnasium
 import numpy as np
 import torch
-from stable_baselines3 import PPO, SAC
+from stable_baselines3 import DDPG, PPO, SAC, TD3
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -56,26 +56,43 @@ def layers(net, theirs, ours, count):
     return found
 
 
+def stacked(critic, depth):
+    """Where all critics are: by path, a tensor of each."""
+    net = dict(critic.named_parameters())
+    each = [layers(net, f"qf{i}", "", depth + 1) for i in range(critic.n_critics)]
+    return {path: [tree[path][0] for tree in each] for path in each[0]}
+
+
 def sac_places(model, depth):
     """By `LEARNER.PART` and path: the tensor, or for twins the tensors."""
-
-    def twins(critic):
-        net = dict(critic.named_parameters())
-        first, second = (layers(net, f"qf{i}", "", depth + 1) for i in range(2))
-        return {path: first[path] + second[path] for path in first}
-
     actor = dict(model.actor.named_parameters())
     mean_and_std = linear(actor, "mu", "mean") | linear(actor, "log_std", "log_std")
     places = {
         "actor.params": layers(actor, "latent_pi", "", depth) | mean_and_std,
-        "critic.params": twins(model.critic),
-        "critic.target": twins(model.critic_target),
+        "critic.params": stacked(model.critic, depth),
+        "critic.target": stacked(model.critic_target, depth),
     }
     optimisers = {"actor": model.actor.optimizer, "critic": model.critic.optimizer}
     if model.ent_coef_optimizer:
         places["temperature.params"] = {"value": [model.log_ent_coef]}
         optimisers["temperature"] = model.ent_coef_optimizer
     return places, optimisers
+
+
+def ddpg_places(model, depth):
+    """As `sac_places`."""
+
+    def actor(net):
+        net = dict(net.named_parameters())
+        return layers(net, "mu", "", depth) | linear(net, f"mu.{2 * depth}", "mean")
+
+    places = {
+        "actor.params": actor(model.actor),
+        "actor.target": actor(model.actor_target),
+        "critic.params": stacked(model.critic, depth),
+        "critic.target": stacked(model.critic_target, depth),
+    }
+    return places, {"actor": model.actor.optimizer, "critic": model.critic.optimizer}
 
 
 def ppo_places(model, depth):
@@ -90,7 +107,7 @@ def ppo_places(model, depth):
 def to_theirs(array, path, like):
     """One tensor from an array of ours."""
     array = torch.tensor(np.asarray(array, np.float32))
-    return (array.T if path.endswith("kernel") else array).reshape(like.shape)
+    return (array.mT if path.endswith("kernel") else array).reshape(like.shape)
 
 
 def to_ours(tensors, path):
@@ -137,37 +154,80 @@ def playing(noise):
     return mock.patch("torch.distributions.normal._standard_normal", draw)
 
 
-def sac(arrays, fields, batch):
-    """One call of `SAC.train` on a replay buffer that holds exactly the batch."""
-    size = len(batch["reward"])
-    env = DummyVecEnv([lambda: Playback(batch, 0)])
-    model = SAC(
-        "MlpPolicy",
-        env,
-        learning_rate=fields["lr"],
-        gamma=fields["gamma"],
-        tau=fields["tau"],
-        ent_coef="auto" if fields["auto_alpha"] else fields["alpha"],
-        buffer_size=size,
-        policy_kwargs={"net_arch": list(fields["hidden"])},
-        device="cpu",
-    )
+def replaying(model, batch):
+    """Let a model's replay buffer hold exactly the batch, and give all of it whenever it is asked."""
     model.set_logger(Logger(None, []))
-    buffer = model.replay_buffer
+    buffer, size = model.replay_buffer, len(batch["reward"])
     for i in range(size):
         over = bool(batch["terminated"][i] or batch["truncated"][i])
         infos = [{"TimeLimit.truncated": bool(batch["truncated"][i])}]
         row = {k: batch[k][i : i + 1] for k in ("obs", "next_obs", "action", "reward")}
         buffer.add(row["obs"], row["next_obs"], row["action"], row["reward"], np.array([over]), infos)
-    places, optimisers = sac_places(model, len(fields["hidden"]))
-    put(arrays, places, optimisers)
 
     def everything(*_, **__):
         return buffer._get_samples(np.arange(size))
 
-    with mock.patch.object(buffer, "sample", everything), playing([arrays["noise/actor"], arrays["noise/next"]]):
-        model.train(gradient_steps=1, batch_size=size)
+    return mock.patch.object(buffer, "sample", everything)
+
+
+def off_policy(kind, fields, batch, **own):
+    """A model of SAC's or TD3's family with our settings."""
+    return kind(
+        "MlpPolicy",
+        DummyVecEnv([lambda: Playback(batch, 0)]),
+        learning_rate=fields["lr"],
+        gamma=fields["gamma"],
+        tau=fields["tau"],
+        buffer_size=len(batch["reward"]),
+        policy_kwargs={"net_arch": list(fields["hidden"])},
+        device="cpu",
+        **own,
+    )
+
+
+def sac(arrays, fields, batch):
+    """One call of `SAC.train` on a replay buffer that holds exactly the batch."""
+    model = off_policy(SAC, fields, batch, ent_coef="auto" if fields["auto_alpha"] else fields["alpha"])
+    places, optimisers = sac_places(model, len(fields["hidden"]))
+    put(arrays, places, optimisers)
+    with replaying(model, batch), playing([arrays["noise/actor"], arrays["noise/next"]]):
+        model.train(gradient_steps=1, batch_size=len(batch["reward"]))
     return taken(places, optimisers)
+
+
+def td3(arrays, fields, batch):
+    """The same of `TD3.train`."""
+    noise = {"policy_delay": "policy_delay", "target_policy_noise": "target_std", "target_noise_clip": "target_clip"}
+    model = off_policy(TD3, fields, batch, **{theirs: fields[ours] for theirs, ours in noise.items()})
+    return deterministic(model, arrays, fields, batch)
+
+
+def ddpg(arrays, fields, batch):
+    """The same of `DDPG.train`."""
+    return deterministic(off_policy(DDPG, fields, batch), arrays, fields, batch)
+
+
+def deterministic(model, arrays, fields, batch):
+    """One update of TD3 or DDPG. Their critics' loss is twice ours, which Adam does not see if its moments fit."""
+    places, optimisers = ddpg_places(model, len(fields["hidden"]))
+    put(arrays | moments(arrays, 2.0), places, optimisers)
+    model._n_updates = int(arrays["start/critic.count/value"])
+
+    def drawn(actions, mean, std):
+        noise = arrays.get("noise/next", np.zeros_like(batch["action"]))
+        return mean + std * torch.tensor(np.asarray(noise, np.float32))
+
+    with replaying(model, batch), mock.patch("torch.Tensor.normal_", drawn):
+        model.train(gradient_steps=1, batch_size=len(batch["reward"]))
+    end = taken(places, optimisers)
+    return end | moments(end, 0.5)
+
+
+def moments(arrays, scale):
+    """Adam's moments of the critics if their gradients are scaled."""
+    powers = {"critic.mu": scale, "critic.nu": scale**2}
+    found = {path: powers.get(path.removeprefix("start/").partition("/")[0]) for path in arrays}
+    return {path: arrays[path] * power for path, power in found.items() if power}
 
 
 def ppo(arrays, fields, batch):
@@ -223,7 +283,7 @@ def main(folder):
         batch = {
             k.removeprefix("batch/").removeprefix("transition/"): v for k, v in arrays.items() if k.startswith("batch/")
         }
-        update = {"SAC": sac, "PPO": ppo}[job["algorithm"]]
+        update = {"SAC": sac, "PPO": ppo, "TD3": td3, "DDPG": ddpg}[job["algorithm"]]
         np.savez(folder / f"{job['stem']}.sb3.npz", **update(arrays, job["fields"], batch))
 
 

@@ -1,4 +1,4 @@
-"""SAC, SAC-AdaEnt and PPO, one update each, straight from their equations in torch and 64 bits.
+"""All agents, one update each, straight from their equations in torch and 64 bits.
 
 Usage: python torch_update.py FOLDER
 
@@ -8,72 +8,15 @@ of peer `torch` the weights and moments after the update are written beside them
 # pyright: basic, reportMissingImports=false
 
 import json
-import math
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch_parts
 from torch.nn import functional
-
-
-class Learner:
-    """Parameters by path, their slow copies, and Adam in the midst of its work."""
-
-    def __init__(self, arrays, name, lr, eps=1e-8):
-        """Read from the arrays that begin with `start/NAME.`."""
-        self.name = name
-        self.params = {k: v.clone().requires_grad_() for k, v in self._part(arrays, "params").items()}
-        self.target = self._part(arrays, "target")
-        self.adam = torch.optim.Adam(list(self.params.values()), lr=lr, eps=eps)
-        mu, nu, count = (self._part(arrays, part) for part in ("mu", "nu", "count"))
-        for path, param in self.params.items():
-            self.adam.state[param] = {"step": count["value"].clone(), "exp_avg": mu[path], "exp_avg_sq": nu[path]}
-
-    def _part(self, arrays, part):
-        prefix = f"start/{self.name}.{part}/"
-        return tensors(arrays, prefix)
-
-    def descend(self, loss, max_norm=math.inf):
-        """One step of Adam down the gradient, which is shortened to max_norm."""
-        self.adam.zero_grad()
-        loss.backward(inputs=list(self.params.values()))
-        norm = torch.sqrt(sum((param.grad**2).sum() for param in self.params.values()))
-        if norm > max_norm:
-            for param in self.params.values():
-                param.grad *= max_norm / norm
-        self.adam.step()
-
-    def follow(self, tau):
-        """Let the slow copies follow."""
-        self.target = {k: (1 - tau) * slow + tau * self.params[k].detach() for k, slow in self.target.items()}
-
-    def end(self):
-        """Everything, by the names that it came with."""
-        trees = {"params": self.params, "target": self.target}
-        for part, key in (("mu", "exp_avg"), ("nu", "exp_avg_sq")):
-            trees[part] = {path: self.adam.state[param][key] for path, param in self.params.items()}
-        return {
-            f"{self.name}.{part}/{path}": x.detach().numpy() for part, tree in trees.items() for path, x in tree.items()
-        }
-
-
-def tensors(arrays, prefix):
-    """The arrays whose names begin so, by the rest of their names, in torch's default precision."""
-    dtype = torch.get_default_dtype()
-    return {k.removeprefix(prefix): torch.tensor(v).to(dtype) for k, v in arrays.items() if k.startswith(prefix)}
-
-
-def dense(params, layer, x):
-    """A linear layer."""
-    return functional.linear(x, params[f"{layer}/kernel"].T, params[f"{layer}/bias"])
-
-
-def torso(params, depth, x, activation):
-    """The hidden layers."""
-    for layer in range(depth):
-        x = activation(dense(params, f"Dense_{layer}", x))
-    return x
+from torch_deterministic import DDPG, TD3
+from torch_parts import Learner, dense, tensors, torso
 
 
 def normal_log_prob(x, mean, log_std):
@@ -99,12 +42,12 @@ class SAC:
         self.plain = Learner(arrays, "plain_critic", fields["lr"]) if adaptive else None
 
     def q(self, params, obs, action):
-        """(2, B) values of the twins, one after the other: torch is slower with both in one product."""
-        x, values = torch.cat([obs, action], -1), []
-        for twin in range(2):
-            net = {path: stacked[twin] for path, stacked in params.items()}
-            values.append(dense(net, f"Dense_{self.depth}", torso(net, self.depth, x, functional.relu))[..., 0])
-        return torch.stack(values)
+        """(2, ...) values of the twins."""
+        return torch_parts.q(params, self.depth, obs, action)
+
+    def soft_value(self, obs, action, log_prob, alpha, noise):
+        """What a state is worth, by one action of the policy."""
+        return self.q(self.critic.target, obs, action).min(0).values - alpha * log_prob
 
     def policy(self, obs):
         """Mean and log standard deviation before tanh."""
@@ -127,7 +70,7 @@ class SAC:
         with torch.no_grad():
             next_action, next_log_prob = self.sample(next_obs, noise["next"])
             discount = fields["gamma"] ** batch["duration"] * (1 - batch["terminated"])
-            soft = self.q(self.critic.target, next_obs, next_action).min(0).values - alpha * next_log_prob
+            soft = self.soft_value(next_obs, next_action, next_log_prob, alpha, noise)
             targets = [(self.critic, batch["reward"] + discount * soft)]
             if self.plain:
                 plain = self.q(self.plain.target, next_obs, next_action).min(0).values
@@ -164,6 +107,29 @@ class SAC:
         """All learners."""
         learners = filter(None, (self.actor, self.critic, self.temperature, self.plain))
         return {name: x for learner in learners for name, x in learner.end().items()}
+
+
+class SACLite(SAC):
+    """SAC whose critics know no entropy."""
+
+    def soft_value(self, obs, action, log_prob, alpha, noise):
+        """What a state is worth without entropy."""
+        return self.q(self.critic.target, obs, action).min(0).values
+
+
+class SQL(SAC):
+    """Soft Q-learning."""
+
+    def soft_value(self, obs, action, log_prob, alpha, noise):
+        """Alpha log of the integral of exp(Q / alpha), estimated from (n, B, a) actions of a mixture."""
+        mean, log_std = self.policy(obs)
+        even, drawn = noise["even"], len(action)
+        log_even = normal_log_prob(torch.atanh(even), mean, log_std) - torch.log(1 - even**2).sum(-1)
+        action, log_policy = torch.cat([action, even]), torch.cat([log_prob, log_even])
+        n, size = len(action), action.shape[-1]
+        density = drawn / n * log_policy.exp() + (n - drawn) / n / 2**size
+        q = self.q(self.critic.target, obs.expand(n, -1, -1), action).min(0).values
+        return alpha * torch.log(torch.mean(torch.exp(q / alpha) / density, 0))
 
 
 class PPO:
@@ -237,6 +203,18 @@ class PPO:
         return self.policy.end()
 
 
+def agent(job, arrays):
+    """What is to be updated."""
+    fields, name = job["fields"], job["algorithm"]
+    if name == "SACAnnealed":
+        fields |= {"alpha": fields["alpha"] * max(0, 1 - job["progress"] / fields["anneal_share"])}
+    if name in ("SAC", "SACAnnealed", "SACAdaEnt"):
+        return SAC(arrays, fields, adaptive=name == "SACAdaEnt")
+    if name in ("SACLite", "SQL"):
+        return {"SACLite": SACLite, "SQL": SQL}[name](arrays, fields, adaptive=False)
+    return {"PPO": PPO, "DDPG": DDPG, "TD3": TD3}[name](arrays, fields)
+
+
 def main(folder):
     """Do all jobs."""
     torch.set_num_threads(1)
@@ -247,11 +225,9 @@ def main(folder):
         with np.load(folder / f"{job['stem']}.npz") as file:
             arrays = dict(file)
         parts = {part: tensors(arrays, part) for part in ("batch/", "noise/")}
-        fields = job["fields"]
-        adaptive = job["algorithm"] == "SACAdaEnt"
-        agent = PPO(arrays, fields) if job["algorithm"] == "PPO" else SAC(arrays, fields, adaptive)
-        seen = agent.update(parts["batch/"], parts["noise/"])
-        np.savez(folder / f"{job['stem']}.torch.npz", **agent.end(), **{k: v.numpy() for k, v in seen.items()})
+        updated = agent(job, arrays)
+        seen = updated.update(parts["batch/"], parts["noise/"])
+        np.savez(folder / f"{job['stem']}.torch.npz", **updated.end(), **{k: v.numpy() for k, v in seen.items()})
 
 
 if __name__ == "__main__":
