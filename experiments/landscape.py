@@ -21,10 +21,9 @@ from maxent_jax import api, landscape_figure, plots, study
 from maxent_jax.agents import SACAdaEnt
 from maxent_jax.runs import Result
 from maxent_jax.study import Study
-from maxent_jax.subject import Subject
+from maxent_jax.subject import NEVER, Subject
 
 TASKS = ("toy", "vehicle", "quadrotor", "pendulum")
-NEVER = -1.0
 SEEDS = {"quick": 2, "cpu": 5, "paper": 10}
 STEPS = {
     ("quick", "toy"): 10_000,

@@ -93,8 +93,9 @@ class Study:
         return found
 
     def columns(self) -> dict[str, Any]:
-        """Every state as JSON, by column; returns are means over repeats."""
+        """Every state as JSON, by column; returns are means over repeats, `episode_returns` of whole episodes."""
         found: dict[str, Any] = {"episode": self.visits.episode.tolist(), "time": self.visits.time.tolist()}
+        found["episode_returns"] = _short(self.visits.returns)
         if self.views.similarity is not None:
             found["similarity"] = _short(self.views.similarity)
         found["actions"] = {name: _short(action) for name, action in self.actions.items()}

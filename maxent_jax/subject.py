@@ -27,6 +27,8 @@ TAU = 0.05
 """How fast targets follow a critic whose policy stands still: ten times SAC's, for it has to get there in thousands of
 updates from nothing."""
 TRANSITIONS_PER_UPDATE = 4
+NEVER = -1.0
+"""A threshold below which no similarity lies, by any measure."""
 
 
 class Subject(flax.struct.PyTreeNode):
@@ -54,8 +56,9 @@ class Subject(flax.struct.PyTreeNode):
 
     @property
     def threshold(self) -> float:
-        """The similarity below which the plain landscape would lead; SAC-AdaEnt's usual one for an agent without."""
-        return round(float(getattr(self.agent, "threshold", SACAdaEnt().threshold)), 6)  # a float32 in the agent
+        """Where the rule is judged: the agent's threshold; SAC-AdaEnt's usual one for an agent that never switches."""
+        own = float(getattr(self.agent, "threshold", NEVER))
+        return round(own, 6) if own > NEVER else SACAdaEnt().threshold  # rounded: it is a float32 in the agent
 
     def act(self, obs: jax.Array, key: jax.Array, deterministic: bool = False) -> jax.Array:
         """Actions (..., a) at observations (..., o)."""
