@@ -73,6 +73,7 @@ class Tried:
     def row(self, summary: Mapping[str, Any]) -> dict[str, Any]:
         """As JSON."""
         checks = [one.value_check() for one in self.studies]
+        tested = study.pooled(self.studies, *MAIN)
         return {
             "agent": self.name,
             "return_deterministic": summary["return_deterministic"],
@@ -81,6 +82,7 @@ class Tried:
             "rank_correlation_of_values_with_returns": {
                 name: [check[name] for check in checks] for name in self.studies[0].landscapes
             },
+            "states": {field.name: study.short(getattr(tested, field.name)) for field in dataclasses.fields(tested)},
         }
 
 
@@ -177,11 +179,12 @@ def caption(task: str, preset: str, result: Result, rows: Sequence[Mapping[str, 
     limits = (
         "Published budget."
         if preset == "paper"
-        else "Below the published budget, with smaller nets: it speaks of these policies, not of fully trained ones. "
-        "A single action is another one, the policy stays."
+        else "Below the published budget: it speaks of these policies, not of fully trained ones."
     )
+    hidden = "-".join(map(str, result.config["agent_fields"]["hidden"]))
     return (
-        f"{task}, preset {preset}. {budget([result])} {SEEDS[preset]} seeds each; intervals resample seeds. "
+        f"{task}, preset {preset}. {budget([result])} Nets {hidden}, {SEEDS[preset]} seeds each; intervals resample "
+        f"seeds, and are too narrow where these are few. One action is exchanged, the policy's mean follows. "
         f"{' '.join(words)} {limits}"
     )
 
