@@ -30,7 +30,10 @@ STEPS = {
     ("quick", "vehicle"): 4_000,
     ("quick", "quadrotor"): 4_000,
     ("quick", "pendulum"): 2_000,
+    ("cpu", "vehicle"): 20_000,
+    ("cpu", "quadrotor"): 20_000,
 }
+"""Where a preset's own steps would take too long: twice the seeds are trained, and every choice is tried."""
 EPISODES = 5
 TESTED = {"quick": 40, "cpu": 200, "paper": 200}
 """States of a policy in which choices are tried."""

@@ -47,7 +47,10 @@ def shapes(name):
     return agent, jax.eval_shape(agent.init, jax.random.key(1), TOY.spec)
 
 
-@pytest.mark.parametrize(("name", "has"), [("sac", ("soft",)), ("sac_adaent", ("soft", "plain")), ("ppo", ())])
+@pytest.mark.parametrize(
+    ("name", "has"),
+    [("sac", ("soft",)), ("sac_adaent", ("soft", "plain")), ("sql", ("soft",)), ("td3", ("plain",)), ("ppo", ())],
+)
 def test_who_has_which_landscapes(name, has):
     assert names(Subject(*shapes(name)), TOY) == has
 
