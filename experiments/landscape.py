@@ -24,12 +24,12 @@ from maxent_jax.study import Study
 from maxent_jax.subject import NEVER, Subject
 
 TASKS = ("toy", "vehicle", "quadrotor", "pendulum")
-SEEDS = {"quick": 2, "cpu": 5, "paper": 10}
+SEEDS = {"quick": 5, "cpu": 5, "paper": 10}
 STEPS = {
     ("quick", "toy"): 10_000,
-    ("quick", "vehicle"): 4_000,
-    ("quick", "quadrotor"): 4_000,
-    ("quick", "pendulum"): 2_000,
+    ("quick", "vehicle"): 6_000,
+    ("quick", "quadrotor"): 6_000,
+    ("quick", "pendulum"): 3_000,
     ("cpu", "vehicle"): 20_000,
     ("cpu", "quadrotor"): 20_000,
 }
