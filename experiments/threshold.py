@@ -28,18 +28,19 @@ STEPS = {
     ("quick", "toy"): 2_000,
     ("quick", "vehicle"): 2_000,
     ("quick", "quadrotor"): 2_000,
-    ("cpu", "toy"): 10_000,
+    ("cpu", "toy"): 20_000,
     ("cpu", "vehicle"): 25_000,
     ("cpu", "quadrotor"): 25_000,
 }
 CHUNKS = 5
 BATCH = {"quick": 64, "cpu": 128}
+"""The toy problem keeps its own in `cpu`: with smaller ones some seeds of SAC need more steps at alpha 0.2."""
 
 
 def run(task: str, path: Path, preset: str, console: Console | None) -> list[Result]:
     """Train the grid and SAC on one task and draw the heat maps; everything goes below `path`."""
     thresholds, alphas = GRIDS[task]
-    smaller = {"batch_size": BATCH[preset]} if preset in BATCH else {}
+    smaller = {"batch_size": BATCH[preset]} if preset in BATCH and (preset, task) != ("cpu", "toy") else {}
     options: dict[str, Any] = {
         "seeds": SEEDS[preset],
         "steps": STEPS.get((preset, task)),
@@ -134,7 +135,7 @@ def draw(task: str, grid: Result, sac: Result, path: Path, words: str) -> None:
     axes[0, 0].axhline(len(thresholds) - 0.5, color="white", linewidth=3)
     axes[0, 0].set_title(f"{task}: final return of the mean action, mean over seeds", fontsize=9)
     _heat(axes[0, 1], shares, names, alphas, "{:.0%}")
-    axes[0, 1].set_title(f"{task}: share of states switched, last fifth of training", fontsize=9)
+    axes[0, 1].set_title(f"{task}: share of states switched at the end of training", fontsize=9)
     drawn.supxlabel(words, fontsize=8, wrap=True)
     plots.save(drawn, path)
 
@@ -159,17 +160,21 @@ def caption(task: str, preset: str, results: list[Result]) -> str:
     named = [(row, row["return_deterministic"]["mean"]) for row in rows(results)]
     known = [(row, value) for row, value in named if value is not None]
     best, worst = max(known, key=lambda one: one[1]), min(known, key=lambda one: one[1])
+    if best[1] == worst[1]:
+        found = f"All means are {best[1]:,.4g}: this budget tells no cell from another."
+    else:
+        found = (
+            f"Highest mean: {_words(best[0])} {best[1]:,.4g}; lowest: {_words(worst[0])} {worst[1]:,.4g}; with so few "
+            "seeds neighbouring cells may differ by chance (intervals in the JSON)."
+        )
     hidden = "-".join(map(str, results[0].config["agent_fields"]["hidden"]))
     limits = (
         "Published budget."
         if preset == "paper"
         else "Far below the published budget: it shows how the agents begin, not who wins in the end."
     )
-    return (
-        f"{task}, preset {preset}. {budget(results)} Nets {hidden}, {SEEDS[preset]} seeds a cell. "
-        f"Highest mean: {_words(best[0])} {best[1]:,.4g}; lowest: {_words(worst[0])} {worst[1]:,.4g}; with so few "
-        f"seeds neighbouring cells may differ by chance (intervals in the JSON). {limits}"
-    )
+    nets = f"Nets {hidden}, {SEEDS[preset]} seeds a cell."
+    return f"{task}, preset {preset}. {budget(results)} {nets} {found} {limits}"
 
 
 def _words(row: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from maxent_jax import judging, plots
-from maxent_jax.study import ACTING, POLICY, Study
+from maxent_jax.study import ACTING, POLICY, REACHES, Study
 
 MARKS = {"soft": ("o", plots.COLOURS[0], 9), "plain": ("*", plots.COLOURS[1], 14)}
 """Each landscape's arg-max over all candidates: shape, colour, size."""
@@ -33,8 +33,8 @@ def draw(study: Study, rows: Sequence[int], threshold: float, path: Path, captio
     draw_time(axes[0, 0], study, threshold)
     if study.compared:
         draw_scatter(axes[0, 1], study.tested("anywhere", "mean", "undiscounted"), threshold)
-        for reach in ("anywhere", "near"):
-            draw_roc(axes[0, 2], study.tested(reach, "mean", "undiscounted"), threshold, f"choice {reach}")
+        for reach, colour in zip(REACHES, (plots.COLOURS[2], plots.COLOURS[4]), strict=True):
+            draw_roc(axes[0, 2], study.tested(reach, "mean", "undiscounted"), threshold, f"choice {reach}", colour)
         finish_roc(axes[0, 2])
     else:
         for ax in axes[0, 1:]:
@@ -74,15 +74,12 @@ def draw_time(ax: Axes, study: Study, threshold: float) -> None:
     ax.set_title(f"below {threshold:g}: {np.mean(study.views.similarity < threshold):.0%} of the states", fontsize=9)
 
 
-def draw_scatter(ax: Axes, tested: judging.Tested, threshold: float, label: str = "", colour: str = "") -> None:
+def draw_scatter(ax: Axes, tested: judging.Tested, threshold: float, colour: str = plots.COLOURS[2]) -> None:
     """Similarity against the true advantage of the plain choice; hollow where both choose the same action."""
-    colour = colour or plots.COLOURS[2]
     for chosen, face in ((~tested.same, colour), (tested.same, "none")):
         ax.scatter(
             tested.similarity[chosen], tested.advantage[chosen], s=9, facecolors=face, edgecolors=colour, linewidths=0.5
         )
-    if label:
-        ax.scatter([], [], s=9, color=colour, label=label)
     ax.axvline(threshold, color="#555555", linestyle="--", linewidth=1)
     ax.axhline(0.0, color="#999999", linewidth=0.8)
     spread = np.abs(tested.advantage[np.isfinite(tested.advantage)])
@@ -93,7 +90,7 @@ def draw_scatter(ax: Axes, tested: judging.Tested, threshold: float, label: str 
     ax.set_title("true advantage of the plain choice", fontsize=9)
 
 
-def draw_roc(ax: Axes, tested: judging.Tested, threshold: float, label: str, colour: str | None = None) -> None:
+def draw_roc(ax: Axes, tested: judging.Tested, threshold: float, label: str, colour: str) -> None:
     """The curve of the rule, over the states where the choices differ, with the agent's own point on it."""
     differ = ~tested.same & np.isfinite(tested.advantage) & np.isfinite(tested.similarity)
     alike, loses = tested.similarity[differ], tested.loses[differ]
@@ -103,9 +100,9 @@ def draw_roc(ax: Axes, tested: judging.Tested, threshold: float, label: str, col
         ax.plot([], [], color=colour, label=f"{label}: soft {kinds}")
         return
     _, false, true = judging.roc(alike, loses)
-    (line,) = ax.plot(false, true, color=colour, label=f"{label}: AUC {found:.2f}")
+    ax.plot(false, true, color=colour, label=f"{label}: AUC {found:.2f}")
     at = np.mean(alike[~loses] < threshold), np.mean(alike[loses] < threshold)
-    ax.plot(*at, "o", color=line.get_color(), markersize=6)
+    ax.plot(*at, "o", color=colour, markersize=6)
 
 
 def finish_roc(ax: Axes) -> None:

@@ -93,14 +93,15 @@ class Study:
         return found
 
     def columns(self) -> dict[str, Any]:
-        """Every state as JSON, by column; returns are means over repeats."""
+        """Every state as JSON, by column; returns are means over repeats, `episode_returns` of whole episodes."""
         found: dict[str, Any] = {"episode": self.visits.episode.tolist(), "time": self.visits.time.tolist()}
+        found["episode_returns"] = short(self.visits.returns)
         if self.views.similarity is not None:
-            found["similarity"] = _short(self.views.similarity)
-        found["actions"] = {name: _short(action) for name, action in self.actions.items()}
+            found["similarity"] = short(self.views.similarity)
+        found["actions"] = {name: short(action) for name, action in self.actions.items()}
         found["returns"] = {
             acting: {
-                name: {way: _short(values[..., i].mean(axis=1)) for i, way in enumerate(DISCOUNTING)}
+                name: {way: short(values[..., i].mean(axis=1)) for i, way in enumerate(DISCOUNTING)}
                 for name, values in by_choice.items()
             }
             for acting, by_choice in self.returns.items()
@@ -108,10 +109,12 @@ class Study:
         return found
 
 
-def _short(values: np.ndarray) -> Any:
+def short(values: np.ndarray) -> Any:
     """Five digits, as JSON: None for what is not finite."""
     if values.ndim > 1:
-        return [_short(row) for row in values]
+        return [short(row) for row in values]
+    if values.dtype.kind in "bi":
+        return values.tolist()
     return [float(f"{value:.5g}") if np.isfinite(value) else None for value in values]
 
 

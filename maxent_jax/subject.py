@@ -13,9 +13,9 @@ import jax.numpy as jnp
 
 from envs.fields import InvalidSetting
 from maxent_jax import landscape, networks, replay, trainer
-from maxent_jax.agents import SAC, SACAdaEnt, agent_name
+from maxent_jax.agents import SACAdaEnt, agent_name
 from maxent_jax.agents.base import Agent
-from maxent_jax.agents.critics import Tracked
+from maxent_jax.agents.critics import QAgent, Tracked
 from maxent_jax.networks import Params
 from maxent_jax.rollout import SAMPLES
 
@@ -27,6 +27,8 @@ TAU = 0.05
 """How fast targets follow a critic whose policy stands still: ten times SAC's, for it has to get there in thousands of
 updates from nothing."""
 TRANSITIONS_PER_UPDATE = 4
+NEVER = -1.0
+"""A threshold below which no similarity lies, by any measure."""
 
 
 class Subject(flax.struct.PyTreeNode):
@@ -50,12 +52,13 @@ class Subject(flax.struct.PyTreeNode):
     @property
     def samples(self) -> int:
         """Draws of the policy in a comparison."""
-        return getattr(self.agent, "n_samples", SAMPLES)
+        return self.agent.n_samples if isinstance(self.agent, SACAdaEnt) else SAMPLES
 
     @property
     def threshold(self) -> float:
-        """The similarity below which the plain landscape would lead; SAC-AdaEnt's usual one for an agent without."""
-        return round(float(getattr(self.agent, "threshold", SACAdaEnt().threshold)), 6)  # a float32 in the agent
+        """Where the rule is judged: the agent's threshold; SAC-AdaEnt's usual one for an agent that never switches."""
+        own = float(getattr(self.agent, "threshold", NEVER))
+        return round(own, 6) if own > NEVER else SACAdaEnt().threshold  # rounded: it is a float32 in the agent
 
     def act(self, obs: jax.Array, key: jax.Array, deterministic: bool = False) -> jax.Array:
         """Actions (..., a) at observations (..., o)."""
@@ -66,7 +69,7 @@ class Subject(flax.struct.PyTreeNode):
         found = self.agent.q_landscapes(self.state, obs, action)
         if self.plain is None:
             return found
-        assert isinstance(self.agent, SAC)
+        assert isinstance(self.agent, QAgent)
         return found | {"plain": self.agent.min_q(self.plain, obs, action)}
 
     def similarity(self, obs: Any, key: jax.Array) -> jax.Array:
@@ -109,7 +112,7 @@ def subject_of(agent: Agent, env: Any, state: Any, key: jax.Array, updates: int)
     has = names(subject, env)
     if not has:
         raise InvalidSetting(f"agent = {agent_name(agent)!r}: learns no Q, so it has no landscape; must learn one")
-    if "plain" in has or not isinstance(agent, SAC):
+    if "plain" in has or not isinstance(agent, QAgent):
         return subject, {}
     critic, loss = learn_plain(agent, env, state, key, updates=updates)
     about = {"updates": updates, "transitions": updates * TRANSITIONS_PER_UPDATE, "loss": float(loss)}
@@ -117,7 +120,7 @@ def subject_of(agent: Agent, env: Any, state: Any, key: jax.Array, updates: int)
 
 
 def learn_plain(
-    agent: SAC, env: Any, state: Any, key: jax.Array, updates: int, explored: float = EXPLORED
+    agent: QAgent, env: Any, state: Any, key: jax.Array, updates: int, explored: float = EXPLORED
 ) -> tuple[Tracked, jax.Array]:
     """Plain twins for a policy that stands still, learned from what it does.
 
@@ -135,7 +138,7 @@ def learn_plain(
     return _learn_plain(agent, env, state, key, jnp.asarray(explored, jnp.float32), updates)
 
 
-def _gathered(agent: SAC, env: Any, state: Any, key: jax.Array, explored: jax.Array, steps: int) -> Any:
+def _gathered(agent: QAgent, env: Any, state: Any, key: jax.Array, explored: jax.Array, steps: int) -> Any:
     """Replay rows (steps * ENVS, words) of the policy's draws."""
     begin_key, key = jax.random.split(key)
     seed = jax.random.bits(begin_key, dtype=jnp.uint32)
@@ -157,7 +160,7 @@ def _gathered(agent: SAC, env: Any, state: Any, key: jax.Array, explored: jax.Ar
 
 @functools.partial(jax.jit, static_argnames=("updates",))
 def _learn_plain(
-    agent: SAC, env: Any, state: Any, key: jax.Array, explored: jax.Array, updates: int
+    agent: QAgent, env: Any, state: Any, key: jax.Array, explored: jax.Array, updates: int
 ) -> tuple[Tracked, jax.Array]:
     gather_key, init_key, update_key = jax.random.split(key, 3)
     rows = _gathered(agent, env, state, gather_key, explored, steps=-(-updates * TRANSITIONS_PER_UPDATE // ENVS))

@@ -73,7 +73,6 @@ def landscape_command(words: list[str]) -> None:
         "threshold": subject.threshold,
         "dims": list(dims),
         "episodes": len(found.visits.returns),
-        "returns": [float(value) for value in found.visits.returns],
         "rank_correlation_of_values_with_returns": found.value_check(),
         "verdict": study.verdict([found], subject.threshold) if found.compared else None,
         "states": found.columns(),

@@ -73,7 +73,7 @@ def test_run_trains_one_grid_and_sac_and_draws_both(tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "save", lambda drawn, path: (figures.append(drawn), save(drawn, path)))
     threshold.run("toy", tmp_path, "cpu", None)
     assert [(one[0], one[2], one[3]) for one in asked] == [("sac_adaent", GRID, 5), ("sac", SAC, 5)]
-    assert asked[0][4] == {"batch_size": 128, "comparison": "fast", "n_samples": 100}
+    assert asked[0][4] == {"comparison": "fast", "n_samples": 100}
     returns, shares = figures[0].axes[:2]
     expected = [[1, -1], [0.5, np.nan], [0, 0.9], [1, -1], [-3, -3]]
     np.testing.assert_array_equal(returns.images[0].get_array().filled(np.nan), expected)
@@ -91,6 +91,11 @@ def test_run_trains_one_grid_and_sac_and_draws_both(tmp_path, monkeypatch):
         "return_stochastic": 0,
         "return_deterministic": 0,
     }
+
+
+def test_the_caption_owns_up_to_a_budget_that_tells_nothing():
+    results = [swept("sac_adaent", GRID, [(-1.0, 0.5)] * 6), swept("sac", SAC, [(-1.0, None)] * 3)]
+    assert "All means are -1: this budget tells no cell from another." in threshold.caption("toy", "quick", results)
 
 
 def test_every_grid_has_never_and_always():

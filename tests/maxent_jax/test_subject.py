@@ -47,9 +47,19 @@ def shapes(name):
     return agent, jax.eval_shape(agent.init, jax.random.key(1), TOY.spec)
 
 
-@pytest.mark.parametrize(("name", "has"), [("sac", ("soft",)), ("sac_adaent", ("soft", "plain")), ("ppo", ())])
+@pytest.mark.parametrize(
+    ("name", "has"),
+    [("sac", ("soft",)), ("sac_adaent", ("soft", "plain")), ("sql", ("soft",)), ("td3", ("plain",)), ("ppo", ())],
+)
 def test_who_has_which_landscapes(name, has):
     assert names(Subject(*shapes(name)), TOY) == has
+
+
+def test_where_the_rule_is_judged():
+    assert [Subject(fields.build(AGENTS["sac_adaent"], {"threshold": t}), None).threshold for t in (0.8, -1.0)] == [
+        0.8,
+        0.9,
+    ]
 
 
 def test_what_an_agent_lacks_is_learned_beside_it():
