@@ -337,7 +337,7 @@ def _place(path: Path) -> tuple[Place, Any]:
     kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Place)}
     try:
         place = Place(**{name: kind(manifest[name]) for name, kind in kinds.items()})
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except SPOILT as error:
         raise ValueError(f"{wholes.MANIFEST} says not where it stands ({error})") from error
     if place.name != path.name:
         raise ValueError(f"{wholes.MANIFEST} is that of {place.name[:40]!r}")

@@ -73,11 +73,13 @@ def refused(number, written, place, monkeypatch):
 
 def check(number, words, cause, code, err):
     about = (number, words, code, err)
-    assert code in (1, 2), about
     assert "Traceback" not in err, about
+    if cause is None and code == 0:
+        return
+    assert code in (1, 2), about
     last = err.strip().splitlines()[-1]
     assert last.startswith("maxent-jax: "), about
-    assert cause in last, about
+    assert (cause or "") in last, about
 
 
 def test_every_command_and_option_is_drawn_from():
