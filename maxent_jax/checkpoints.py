@@ -34,6 +34,7 @@ from maxent_jax.wholes import SPOILT
 
 SCHEMA = 2
 FOLDER = "checkpoints"
+COUNTER = "counter_"
 NAME = re.compile(r"state_(\d{6,})_(\d{6,})")
 
 
@@ -146,7 +147,8 @@ def save(directory: Path, place: Place, state: State, keep: int, stop: threading
 
     def fill(part: Path) -> None:
         _write_agents(part, state.run.agent)
-        numbers = {f"{i:04}": np.atleast_1d(x) for i, x in enumerate(_rest(state.run, state.counters))}
+        numbers = {f"{i:04}": x for i, x in enumerate(_rest(state.run))}
+        numbers |= {f"{COUNTER}{i}": np.atleast_1d(x) for i, x in enumerate(jax.tree.leaves(state.counters))}
         numbers |= {} if state.run.rows is None else {"rows": state.run.rows}
         arrays.write(part / "rest", {name: x for name, x in numbers.items() if x.size})
 
@@ -173,8 +175,7 @@ def load(directory: Path, place: Place, shapes: Run) -> tuple[Run, Counters]:
       Fault: it holds something else than this program does.
     """
     path = (directory / FOLDER / place.name).absolute()
-    counters = jax.eval_shape(no_steps)
-    like, runs = _rest(shapes, counters), len(shapes.key)
+    runs = len(shapes.key)
     needs = devices.share(runs).needs
     try:
         parts = _overlapping(path, needs, runs)
@@ -182,27 +183,27 @@ def load(directory: Path, place: Place, shapes: Run) -> tuple[Run, Counters]:
         numbers = [arrays.read(part / "rest") for part in parts]
         if len({*map(frozenset, numbers)}) > 1:
             raise ValueError("its parts hold different arrays")
-        own = {name: _join([one[name] for one in numbers], parts, needs) for name in numbers[0]}
+        shared = jax.eval_shape(no_steps)
+        counts = [_fit(numbers[0][f"{COUNTER}{i}"], leaf) for i, leaf in enumerate(jax.tree.leaves(shared))]
+        counters = jax.tree.unflatten(jax.tree.structure(shared), counts)
+        by_run = [name for name in numbers[0] if not name.startswith(COUNTER)]
+        own = {name: _join([one[name] for one in numbers], parts, needs) for name in by_run}
         rows = _fill_up(own.pop("rows", None), shapes.rows, len(needs))
-        last = len(like) - len(jax.tree.leaves(counters))
-        leaves = [_fit(own.pop(f"{i:04}", None), leaf, len(needs)) for i, leaf in enumerate(like[:last])]
-        shared = {f"{i:04}": numbers[0].get(f"{i:04}") for i in range(last, len(like))}
-        leaves += [_fit(shared[f"{i:04}"], leaf) for i, leaf in enumerate(like[last:], last)]
-        if more := own.keys() - shared.keys():
-            raise ValueError(f"{len(more)} arrays too many")
+        leaves = [_fit(own.pop(f"{i:04}", None), leaf, len(needs)) for i, leaf in enumerate(_rest(shapes))]
+        if own:
+            raise ValueError(f"{len(own)} arrays too many")
     except SPOILT as error:
         reason = " ".join(str(error).split())[:120]
         raise Fault(f"checkpoint {str(path)!r}: is of another program than this one ({reason})") from error
-    tree = jax.tree.structure((shapes.replace(agent=None, rows=None), counters))
-    rest, counters = jax.tree.unflatten(tree, leaves)
+    rest = jax.tree.unflatten(jax.tree.structure(shapes.replace(agent=None, rows=None)), leaves)
     placed = devices.put_rows(rest.replace(agent=agent, rows=rows), runs)
     wrapped = jax.tree.map(lambda x, like: jax.random.wrap_key_data(x) if _is_key(like) else x, placed, shapes)
     return wrapped, devices.place(counters, None)
 
 
-def _rest(run: Run, counters: Counters) -> list[Any]:
-    """All arrays but the agents' and the replay; those without an axis of runs are last."""
-    return jax.tree.leaves((run.replace(agent=None, rows=None), counters))
+def _rest(run: Run) -> list[Any]:
+    """All arrays but the agents' and the replay."""
+    return jax.tree.leaves(run.replace(agent=None, rows=None))
 
 
 def _overlapping(path: Path, needs: range, runs: int) -> dict[Path, range]:
@@ -336,7 +337,7 @@ def _place(path: Path) -> tuple[Place, Any]:
     kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Place)}
     try:
         place = Place(**{name: kind(manifest[name]) for name, kind in kinds.items()})
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except SPOILT as error:
         raise ValueError(f"{wholes.MANIFEST} says not where it stands ({error})") from error
     if place.name != path.name:
         raise ValueError(f"{wholes.MANIFEST} is that of {place.name[:40]!r}")

@@ -372,7 +372,7 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
         grids = [entry["grid"] for entry in config["configurations"]]
         agents = tuple(_agent(config, grid, agent) for grid in grids)
         tasks = tuple(_env(config, grid, env) for grid in grids)
-    except (*SPOILT, LookupError, OverflowError) as error:  # a field that is no more is an InvalidSetting, too
+    except SPOILT as error:  # a field that is no more is an InvalidSetting, too
         reason = " ".join(str(error).split())[:200]
         raise Fault(f"run directory {str(path)!r}: cannot be read ({reason})") from error
     return Result(path, config, runs, metrics, agents, tasks, failed)

@@ -9,6 +9,8 @@ from typing import Any
 
 from envs.fields import InvalidSetting
 from maxent_jax import checkpoints, locks, resuming
+from maxent_jax.faults import Fault
+from maxent_jax.wholes import SPOILT
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,20 @@ def read(directory: Path, now: float | None = None) -> Status:
       It.
 
     Raises:
-      InvalidSetting: the directory has no config.json that can be read.
+      InvalidSetting: the directory has no config.json.
+      Fault: something in it cannot be read.
     """
     config = resuming.started_with(directory)
     if config is None:
         raise InvalidSetting(f"run directory {str(directory)!r}: has no config.json; must hold a run")
-    now = time.time() if now is None else now
+    try:
+        return _read(directory, config, time.time() if now is None else now)
+    except SPOILT as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Fault(f"run directory {str(directory)!r}: cannot be read ({reason})") from error
+
+
+def _read(directory: Path, config: Mapping[str, Any], now: float) -> Status:
     first, last, failed = _ends(directory)
     runs = len(config["runs"])
     trained = sum(min(last[run]["env_steps"] - first[run]["env_steps"], config["steps"]) for run in last)
@@ -97,7 +107,7 @@ def _ends(directory: Path) -> tuple[dict[int, Any], dict[int, Any], dict[int, st
     last: dict[int, Any] = {}
     failed: dict[int, str] = {}
     try:
-        text = (directory / "metrics.jsonl").read_text()
+        text = (directory / "metrics.jsonl").read_text(errors="replace")
     except FileNotFoundError:
         text = ""
     for raw in text.splitlines():
@@ -106,7 +116,7 @@ def _ends(directory: Path) -> tuple[dict[int, Any], dict[int, Any], dict[int, st
             run = int(line["run"])
             if not isinstance(line["env_steps"], int):
                 continue
-        except (ValueError, KeyError, TypeError):  # a line that is being written right now
+        except SPOILT:  # a line that is being written right now, or a damaged one
             continue
         first.setdefault(run, line)
         last.pop(run, None)

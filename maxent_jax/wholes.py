@@ -24,7 +24,7 @@ MANIFEST = "manifest.json"
 CHECKSUM = "manifest.sha256"
 DRAFT = ".part"
 SECONDS_BETWEEN_LOOKS = 0.02
-SPOILT = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+SPOILT = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError)
 """What reading a file that anything was written into may raise."""
 
 

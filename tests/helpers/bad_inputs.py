@@ -1,5 +1,7 @@
 """Bad inputs to the command line, drawn by number: words, and what the line that refuses them must name.
 
+Where that is None, the command may also do without what is damaged.
+
 Commands and their options are read off the command line itself, so that a new one is covered as soon as it is there.
 """
 
@@ -211,8 +213,8 @@ def damage(rng, place):
     kind = rng.randrange(8)
     hard = kind in (0, 1, 3, 4)  # nobody could read it; the other kinds may hit what a command does not look at
     commands = ["landscape", "film", "merge"]
-    name = rng.choice([*commands, "resume", "status", "train"] if hard else commands)
-    file = folder / rng.choice(["config.json", "metrics.jsonl"] if name in commands else ["config.json"])
+    name = rng.choice([*commands, "status", *(["resume", "train"] if hard else [])])
+    file = folder / rng.choice(["config.json", "metrics.jsonl"] if name in (*commands, "status") else ["config.json"])
     text = file.read_text()
     if kind == 0:
         file.unlink()
@@ -239,6 +241,8 @@ def damage(rng, place):
         (folder / "checkpoints" / "program_0").write_bytes(pickle.dumps({}))
     if name == "train":
         return ["train", "sac", "--env=toy", "--out=damaged", *(["--resume"] if kind else [])], "damaged"
+    if name == "status":
+        return ["status", "damaged"], None  # it says what it can
     more = {"landscape": ["--out=x.png"], "film": ["--out=x.gif"], "merge": ["--out=new"]}.get(name, [])
     return [name, "damaged", *more], ""
 
@@ -262,7 +266,7 @@ KINDS = (option, option, option, field_value, field_name, word, too_many, grid, 
 
 
 def case(number, written, place):
-    """The words of input `number`, in a folder that is made anew for it, and what its last line must name.
+    """The words of input `number`, in a folder that is made anew for it, and what its last line must name; see above.
 
     Args:
       number: which.

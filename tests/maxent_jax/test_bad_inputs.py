@@ -73,11 +73,13 @@ def refused(number, written, place, monkeypatch):
 
 def check(number, words, cause, code, err):
     about = (number, words, code, err)
-    assert code in (1, 2), about
     assert "Traceback" not in err, about
+    if cause is None and code == 0:
+        return
+    assert code in (1, 2), about
     last = err.strip().splitlines()[-1]
     assert last.startswith("maxent-jax: "), about
-    assert cause in last, about
+    assert (cause or "") in last, about
 
 
 def test_every_command_and_option_is_drawn_from():
@@ -151,7 +153,7 @@ def test_a_pickle_in_a_run_directory_is_never_loaded(written, tmp_path, monkeypa
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(bomb)
         monkeypatch.chdir(place)
-        assert cli.main(["landscape", "damaged"]) in (1, 2)
+        assert cli.main(["landscape", "damaged", "--out=x.png"]) in (1, 2)
         assert cli.main(["status", "damaged"]) == (1 if name == "config.json" else 0)
 
     # checkpoints whose checksums fit, so that what is in them is read
@@ -163,6 +165,7 @@ def test_a_pickle_in_a_run_directory_is_never_loaded(written, tmp_path, monkeypa
                 (part / folder / name).write_bytes(bomb)
 
     bad_inputs.case(0, written, place)
+    monkeypatch.chdir(place)
     metrics = (place / "damaged" / "metrics.jsonl").read_bytes()
     at = checkpoints.Place(0, 1, len(metrics), hashlib.sha256(metrics).hexdigest(), 1.0)
     own = {"first": 0, "count": 6}
@@ -170,8 +173,9 @@ def test_a_pickle_in_a_run_directory_is_never_loaded(written, tmp_path, monkeypa
     wholes.write(folder / "program_0", fill, {"schema": checkpoints.SCHEMA}, own=own)
     wholes.write(folder / at.name, fill, {"schema": checkpoints.SCHEMA, **dataclasses.asdict(at)}, own=own)
     capsys.readouterr()
-    for command, told in {"landscape": "program_0 cannot be read", "resume": "is of another program"}.items():
-        assert cli.main([command, "damaged"]) == 1
+    asked = {"landscape damaged --out=x.png": "program_0 cannot be read", "resume damaged": "is of another program"}
+    for words, told in asked.items():
+        assert cli.main(words.split()) == 1
         assert told in capsys.readouterr().err
     assert not trap.exists()
 

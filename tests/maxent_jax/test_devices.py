@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maxent_jax.devices import _share
+
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "spread_runs.py"
@@ -41,6 +43,25 @@ def assert_same(one, many, devices):
         assert one[name].shape == many[name].shape, name
         close = 1e-3 if "return" in name else 1e-5  # an episode of 200 steps amplifies rounding
         np.testing.assert_allclose(many[name], one[name], rtol=close, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("row", [[0], [0, 0, 1, 1], [0, 1, 2], [0, 0, 0, 1], [0] * 3 + [1] * 3 + [2] * 2])
+@pytest.mark.parametrize("runs", range(1, 12))
+def test_processes_share_the_runs_out_in_order(runs, row):
+    """Counted one by one: devices in a row take equally many each, the last ones may have padding only."""
+    shares = [_share(runs, row, process) for process in dict.fromkeys(row)]
+    each = -(-runs // len(row))
+    for process, own in enumerate(shares):
+        places = [place for place in range(each * len(row)) if row[place // each] == process]
+        real = [place for place in places if place < runs]
+        assert own.count == len(real)
+        assert list(own.needs) == sorted({min(place, runs - 1) for place in places})
+        if real:
+            assert own.first == real[0]
+    holders = [own for own in shares if own.count]
+    assert [own.part for own in holders] == list(range(len(holders)))
+    assert {own.parts for own in shares} == {len(holders)}
+    assert [place for own in holders for place in range(own.first, own.first + own.count)] == list(range(runs))
 
 
 @pytest.mark.parametrize("runs", [5, pytest.param(8, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow)])

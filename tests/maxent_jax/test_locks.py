@@ -36,6 +36,14 @@ def test_one_holder_who_is_named_and_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_processes_of_a_job_lock_a_file_each(tmp_path):
+    with locks.hold(tmp_path, locks.name(0)), locks.hold(tmp_path, locks.name(2)):
+        assert sorted(os.listdir(tmp_path)) == ["lock", "lock-2"]
+        with pytest.raises(Fault), locks.hold(tmp_path, locks.name(2)):
+            pass
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_killed_holder_keeps_nothing(tmp_path):
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

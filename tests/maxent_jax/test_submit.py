@@ -39,8 +39,10 @@ def assert_as_whole(folder, whole):
 @pytest.mark.slow
 def test_processes_of_this_machine(whole, tmp_path, capsys):
     out = tmp_path / "shards"
-    assert main(["submit", *WORDS, "--out", str(out), "--shards", "2", "--at-once", "2"]) == 0
-    assert f"maxent-jax merge {out}" in capsys.readouterr().out.replace("\n", "")
+    assert main(["submit", *WORDS, "--out", str(out), "--shards", "2", "--at-once", "2", "--watch"]) == 0
+    told = capsys.readouterr().out
+    assert "2 shards, 2 finished" in told
+    assert f"maxent-jax merge {out}" in told.replace("\n", "")
     assert_as_whole(out, whole)
 
 
