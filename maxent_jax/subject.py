@@ -15,7 +15,7 @@ from envs.fields import InvalidSetting
 from maxent_jax import landscape, networks, replay, trainer
 from maxent_jax.agents import SAC, SACAdaEnt, agent_name
 from maxent_jax.agents.base import Agent
-from maxent_jax.agents.sac import TwinCritic
+from maxent_jax.agents.critics import Tracked
 from maxent_jax.networks import Params
 from maxent_jax.rollout import SAMPLES
 
@@ -118,7 +118,7 @@ def subject_of(agent: Agent, env: Any, state: Any, key: jax.Array, updates: int)
 
 def learn_plain(
     agent: SAC, env: Any, state: Any, key: jax.Array, updates: int, explored: float = EXPLORED
-) -> tuple[TwinCritic, jax.Array]:
+) -> tuple[Tracked, jax.Array]:
     """Plain twins for a policy that stands still, learned from what it does.
 
     Args:
@@ -158,18 +158,18 @@ def _gathered(agent: SAC, env: Any, state: Any, key: jax.Array, explored: jax.Ar
 @functools.partial(jax.jit, static_argnames=("updates",))
 def _learn_plain(
     agent: SAC, env: Any, state: Any, key: jax.Array, explored: jax.Array, updates: int
-) -> tuple[TwinCritic, jax.Array]:
+) -> tuple[Tracked, jax.Array]:
     gather_key, init_key, update_key = jax.random.split(key, 3)
     rows = _gathered(agent, env, state, gather_key, explored, steps=-(-updates * TRANSITIONS_PER_UPDATE // ENVS))
     full = jnp.asarray(rows.shape[0], jnp.int32)
 
-    def one_update(critic: TwinCritic, key: jax.Array) -> tuple[TwinCritic, jax.Array]:
+    def one_update(critic: Tracked, key: jax.Array) -> tuple[Tracked, jax.Array]:
         batch_key, act_key = jax.random.split(key)
         batch = replay.sample(rows, full, batch_key, agent.batch_size, env)
         next_action = agent.act(state, batch.next_obs, act_key)
         next_q = agent.min_q(critic.target, batch.next_obs, next_action)
-        critic, loss, _ = agent.fit_critic(critic, batch, agent.bootstrap(batch, next_q))
-        return critic.replace(target=networks.polyak(critic.target, critic.params, TAU)), loss
+        critic, metrics = agent.fit_critic(critic, batch, next_q)
+        return critic.replace(target=networks.polyak(critic.target, critic.params, TAU)), metrics["critic_loss"]
 
     keys = jax.random.split(update_key, updates)
     critic, losses = jax.lax.scan(one_update, agent.init_critic(init_key, env.spec), keys)
