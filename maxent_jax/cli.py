@@ -8,6 +8,7 @@ from envs import fields
 from envs.fields import InvalidSetting
 from maxent_jax import hosts, interrupts
 from maxent_jax.commands.common import PROGRAM
+from maxent_jax.commands.comparing import compare_command, evaluate_command, report_command
 from maxent_jax.commands.measuring import bench_command, plan_command, reproduce_command
 from maxent_jax.commands.reading import film_command, landscape_command
 from maxent_jax.commands.tasks import envs_command, theory_command
@@ -29,6 +30,9 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "merge": merge_command,
     "status": status_command,
     "reproduce": reproduce_command,
+    "report": report_command,
+    "evaluate": evaluate_command,
+    "compare": compare_command,
     "landscape": landscape_command,
     "film": film_command,
     "envs": envs_command,

@@ -44,6 +44,13 @@ class Estimate:
     low: float | None
     high: float | None
 
+    def __str__(self) -> str:
+        """The number, and its interval in brackets where there is one."""
+        if self.value is None:
+            return "unknown"
+        ends = "" if self.low is None else f" [{self.low:,.4g}, {self.high:,.4g}]"
+        return f"{self.value:,.4g}{ends}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Summary:

@@ -12,7 +12,8 @@ import envs
 from envs import external, fields
 from envs.fields import InvalidSetting, Setting
 from experiments import published
-from maxent_jax import api
+from experiments import yardsticks as measured
+from maxent_jax import api, verdict
 from maxent_jax.agents import AGENTS, agent_class
 from maxent_jax.options import Given, option, parse, required, take_apart
 
@@ -98,6 +99,11 @@ def parse_seeds(text: str) -> Any:
         return text
 
 
+def repeated(one: Setting, given: Sequence[str]) -> tuple[Setting, ...]:
+    """A word that may be given several times, as many times as it was."""
+    return (one, *(dataclasses.replace(one, name=f"{one.name}_{i}") for i in range(2, len(given) + 1)))
+
+
 def with_defaults(cls: type, defaults: Mapping[str, Any]) -> tuple[Setting, ...]:
     """The fields of an agent or a task, with the defaults of this command line."""
     return tuple(
@@ -106,12 +112,12 @@ def with_defaults(cls: type, defaults: Mapping[str, Any]) -> tuple[Setting, ...]
     )
 
 
-def file_to_write(text: str | Path, *suffixes: str) -> Path:
-    """The path of a file that is to be written."""
+def file_to_write(text: str | Path, *suffixes: str, name: str = "out") -> Path:
+    """The path of a file that is to be written, which option `name` asked for."""
     path = Path(text)
     if path.suffix not in suffixes or path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
         allowed = " or ".join(suffixes)
-        raise InvalidSetting(f"out = {str(path)!r}: must be a {allowed} in an existing folder that can be written")
+        raise InvalidSetting(f"{name} = {str(path)!r}: must be a {allowed} in an existing folder that can be written")
     return path
 
 
@@ -123,6 +129,16 @@ def folder_to_write(text: str) -> Path:
     except OSError as error:
         raise InvalidSetting(f"out = {text!r}: must be a folder that can be written") from error
     return path
+
+
+def yardsticks(task: str) -> verdict.Yardsticks | None:
+    """What is known of a task without learning; None where nothing is."""
+    known = measured.record().get(task)
+    if known is None:
+        return None
+    returns = {name: row["per_seed"] for name, row in known["rows"].items()}
+    knowing = {name: values for name, values in returns.items() if name not in measured.IGNORANT}
+    return verdict.Yardsticks(knowing, returns["random actions"], known["env_fields"])
 
 
 def say_file(path: Path) -> None:

@@ -178,8 +178,7 @@ def _pairs(text: str | None) -> dict[str, str]:
 
 def merge_command(words: list[str]) -> None:
     """Put the finished shards of a sweep together: the run directory that one host would have written."""
-    taken = take_apart(words)
-    more = tuple(dataclasses.replace(SHARDS, name=f"DIR_{i}") for i in range(2, len(taken.positional) + 1))
+    shards = common.repeated(SHARDS, take_apart(words).positional)
     out = option("out", str, "run directory to make; none: the folder DIR in which the shards lie")
-    given = parse(f"{common.PROGRAM} merge", words, (out,), positional=(SHARDS, *more))
+    given = parse(f"{common.PROGRAM} merge", words, (out,), positional=shards)
     merge(given.positional, given.options["out"], common.CONSOLE)

@@ -1,0 +1,192 @@
+"""Does entropy mislead an agent here? A verdict in words, by a rule.
+
+Judged is every configuration that maximises entropy and never lets go of it, at its own budget, if it has at least
+two seeds. The rule, in this order:
+
+1. *Was better possible in that budget?* Yes, where a yardstick that knows the task, or another configuration on the
+   same task within the same environment steps, is clearly better. If not: **no verdict**: a return that nothing has
+   beaten accuses nobody.
+2. **entropy misleads here**, where a *counterpart* is clearly better: the same agent without entropy, or one that lets
+   go of it, state by state (`sac_adaent`) or in time (`sac_annealed`), with all other settings alike. Only that
+   isolates entropy.
+3. **budget too small**, where the configuration is still improving: the mean over its last quarter of evaluations
+   lies above that over the quarter before, with the whole interval above 1 % of the task's range.
+4. **no evidence** otherwise: better was possible, and it is not shown that entropy is what stands in the way. The
+   reason says whether a counterpart is missing, is no better, or has too few seeds to tell.
+
+*Clearly better*: the 95 % interval of the difference of interquartile means lies above 5 % of the task's range, which
+is the best yardstick's return less that of random actions; above 0 where a task has no yardsticks. Seeds that failed
+do not count. Yardsticks and runs with other physics, noise or rewards prove nothing and are left out.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from envs import fields
+from maxent_jax import stats, tables
+from maxent_jax.agents import Agent, SACAdaEnt
+from maxent_jax.agents.sac_annealed import SACAnnealed
+from maxent_jax.tables import Entry
+
+MISLEADS = "entropy misleads here"
+TOO_SMALL = "budget too small"
+NO_EVIDENCE = "no evidence"
+NO_VERDICT = "no verdict"
+MARGIN = 0.05
+"""How much of the task's range a clear difference is."""
+RISE = 0.01
+"""How much of it a configuration still gains in a quarter of its budget where that is too small."""
+OF_ENTROPY = ("alpha", "auto_alpha", "target_entropy", "alpha_lr", "entropy_coef")
+"""Fields in which a counterpart may differ."""
+OF_LEARNING = ("timeout_is_termination", "observe_time", "observe_rates")
+"""Fields of a task that change how it is learned, and not what a return means."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Yardsticks:
+    """What is known of a task without learning.
+
+    Attributes:
+      knowing: returns by name of controllers that know the task.
+      random: returns of random actions.
+      env_fields: the task that they were measured on.
+    """
+
+    knowing: Mapping[str, Sequence[float]]
+    random: Sequence[float]
+    env_fields: Mapping[str, Any]
+
+    @property
+    def range(self) -> float:
+        """The best mean return less that of random actions."""
+        best = max((float(np.mean(values)) for values in self.knowing.values()), default=0.0)
+        return max(0.0, best - float(np.mean(self.random)))
+
+    def fit(self, entry: Entry) -> bool:
+        """Whether returns of a configuration on this task mean the same."""
+        return _same_returns(entry.env_fields, self.env_fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What is said of one configuration.
+
+    Attributes:
+      about: its name.
+      word: one of `MISLEADS`, `TOO_SMALL`, `NO_EVIDENCE`, `NO_VERDICT`.
+      reasons: the sentences behind it, with their numbers.
+    """
+
+    about: str
+    word: str
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.about}: {self.word}. {' '.join(self.reasons)}"
+
+
+def lets_go(agent: Agent) -> bool:
+    """Whether an agent maximises entropy only where landscapes agree, or only for a while."""
+    return isinstance(agent, SACAnnealed) or (isinstance(agent, SACAdaEnt) and float(agent.threshold) > -1.0)
+
+
+def judge(found: Sequence[Entry], yardsticks: Mapping[str, Yardsticks] | None = None) -> list[Verdict]:
+    """The verdicts on all configurations that maximise entropy and never let go of it.
+
+    Args:
+      found: configurations, on any tasks; each is judged beside those on its own.
+      yardsticks: by task.
+
+    Returns:
+      One a configuration, in their order.
+    """
+    verdicts = []
+    for entry in found:
+        if entry.agent.maximises_entropy and not lets_go(entry.agent):
+            others = [other for other in found if other is not entry and comparable(entry, other)]
+            known = (yardsticks or {}).get(entry.task)
+            if known is not None and not known.fit(entry):
+                known = None
+            verdicts.append(_judge(entry, others, known))
+    return verdicts
+
+
+def comparable(one: Entry, other: Entry) -> bool:
+    """Whether returns of two configurations mean the same."""
+    return one.task == other.task and _same_returns(one.env_fields, other.env_fields)
+
+
+def counterpart(entry: Entry, other: Entry) -> bool:
+    """Whether another configuration differs from one that maximises entropy in nothing but entropy."""
+    same = type(other.agent) is type(entry.agent) and not other.agent.maximises_entropy
+    released = isinstance(other.agent, type(entry.agent)) and lets_go(other.agent)
+    one, two = fields.plain_values(entry.agent), fields.plain_values(other.agent)
+    alike = all(one[name] == two[name] for name in one.keys() & two.keys() if name not in OF_ENTROPY)
+    size = all(entry.result.config[name] == other.result.config[name] for name in ("steps", "envs"))
+    return (same or released) and alike and size and entry.env_fields == other.env_fields
+
+
+def _same_returns(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    names = (one.keys() | other.keys()) - set(OF_LEARNING)
+    return all(one.get(name) == other.get(name) for name in names)
+
+
+def _judge(entry: Entry, others: Sequence[Entry], yardsticks: Yardsticks | None) -> Verdict:
+    own, steps = entry.finals(), entry.steps
+    span = yardsticks.range if yardsticks else 0.0
+    margin = MARGIN * span
+    if np.isfinite(own).sum() < 2:
+        return Verdict(entry.name, NO_VERDICT, ("It needs at least two seeds that did not fail.",))
+
+    def ahead(values: Sequence[float]) -> stats.Estimate:
+        return stats.estimate([values, own], stats.iqm_difference)
+
+    rivals = {other.name: (other, ahead(other.finals(steps=steps))) for other in others}
+    better = [f"{name} by {more}" for name, (_, more) in rivals.items() if _above(more, margin)]
+    known = {name: ahead(values) for name, values in (yardsticks.knowing if yardsticks else {}).items()}
+    better += [f"the yardstick {name} by {more}" for name, more in known.items() if _above(more, margin)]
+    needed = f"at least {margin:.4g}, {MARGIN:.0%} of the task's range" if margin else "the interval above 0"
+    if not better:
+        seen = f"{tables.count(len(rivals), 'other configuration')} and {tables.count(len(known), 'yardstick')}"
+        why = f"Nothing beside it shows that better was possible within {steps:,} steps ({seen}; needed: {needed})."
+        return Verdict(entry.name, NO_VERDICT, (why,))
+    possible = f"Better was possible within {steps:,} steps: {'; '.join(better)} (needed: {needed})."
+    parts = {name: more for name, (other, more) in rivals.items() if counterpart(entry, other)}
+    causes = [f"{name} by {more}" for name, more in parts.items() if _above(more, margin)]
+    if causes:
+        why = f"With all else alike, but for entropy, it is better: {'; '.join(causes)} (needed: {needed})."
+        return Verdict(entry.name, MISLEADS, (why,))
+    rise = still_rising(entry)
+    if _above(rise, RISE * span):
+        why = f"It still improves: by {rise} in the last quarter of its evaluations."
+        return Verdict(entry.name, TOO_SMALL, (possible, why))
+    return Verdict(entry.name, NO_EVIDENCE, (possible, _no_cause(parts, margin)))
+
+
+def _no_cause(parts: Mapping[str, stats.Estimate], margin: float) -> str:
+    """Why nothing is known of entropy's part."""
+    if not parts:
+        return "That entropy is why is not shown: no run beside it differs from it in entropy alone."
+    open_ones = [name for name, more in parts.items() if more.high is None or more.high > margin]
+    listed = "; ".join(f"{name} by {more}" for name, more in parts.items())
+    if open_ones:
+        return f"Without entropy it is not clearly better: {listed}; more seeds could show it."
+    return f"Without entropy it is no better: {listed}; something else stands in the way."
+
+
+def still_rising(entry: Entry) -> stats.Estimate:
+    """How much higher the last quarter of the evaluations lies than the quarter before, mean over seeds."""
+    _, values = entry.curve("return_deterministic")
+    quarter = values.shape[1] // 4
+    if not quarter:
+        return stats.Estimate(None, None, None)
+    late, before = values[:, -quarter:], values[:, -2 * quarter : -quarter]
+    return stats.estimate([late.mean(axis=1) - before.mean(axis=1)], stats.mean)
+
+
+def _above(difference: stats.Estimate, margin: float) -> bool:
+    return difference.low is not None and difference.low > margin

@@ -1,0 +1,122 @@
+"""The rule of `maxent_jax.verdict`, each branch on returns that decide it."""
+
+import made_runs
+import numpy as np
+import pytest
+
+import envs
+from envs import fields
+from maxent_jax import agents, runs, tables, verdict
+
+FLAT = np.full(9, 0.0)
+SEEDS = np.linspace(-0.5, 0.5, 5)[:, None]
+
+
+def curves(level, slope=0.0):
+    """(5 seeds, 9 evaluations) around a level."""
+    return level + SEEDS + slope * np.arange(9) + FLAT
+
+
+@pytest.fixture
+def judge(tmp_path_factory):
+    """The verdict on the first of some directories."""
+
+    def judge(*sides, yardsticks=None):
+        results, folder = [], tmp_path_factory.mktemp("runs")
+        for number, (values, options) in enumerate(sides):
+            results.append(runs.load(made_runs.make(folder / str(number), values, **options)))
+        return verdict.judge(tables.entries(results), yardsticks)[0]
+
+    return judge
+
+
+def known(best, worst=0.0):
+    """Yardsticks of the toy task."""
+    spread = np.linspace(-0.5, 0.5, 20)
+    return {"toy": verdict.Yardsticks({"planner": best + spread}, worst + spread, _toy())}
+
+
+def _toy():
+    return fields.plain_values(envs.make("toy"))
+
+
+def test_a_counterpart_without_entropy_that_is_better_convicts_it(judge):
+    found = judge((curves(0), {}), (curves(5), {"alpha": 0.0}))
+    assert found.word == verdict.MISLEADS
+    assert "sac (alpha 0) by 5 [" in str(found)
+
+
+def test_so_does_one_that_switches_it_off(judge):
+    assert judge((curves(0), {}), (curves(5), {"agent": "sac_adaent"})).word == verdict.MISLEADS
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"agent": "ppo"},  # another algorithm
+        {"alpha": 0.0, "lr": 0.1},  # something else differs, too
+        {"alpha": 0.3},  # less entropy is entropy
+        {"agent": "sac_adaent", "threshold": -1.0},  # never switches
+    ],
+)
+def test_a_better_competitor_that_differs_otherwise_does_not(judge, options):
+    found = judge((curves(0), {}), (curves(5), options))
+    assert found.word == verdict.NO_EVIDENCE
+    assert "no run beside it differs from it in entropy alone" in str(found)
+
+
+def test_nothing_is_said_where_nothing_is_better(judge):
+    found = judge((curves(0), {}), (curves(-5), {"alpha": 0.0}), yardsticks=known(0.1, -10))
+    assert found.word == verdict.NO_VERDICT
+    assert "1 other configuration and 1 yardstick" in str(found)
+    assert judge((curves(0), {})).word == verdict.NO_VERDICT
+
+
+@pytest.mark.parametrize(("gap", "word"), [(0.9, verdict.NO_VERDICT), (3.0, verdict.MISLEADS)])
+def test_clearly_is_a_twentieth_of_the_range(judge, gap, word):
+    # the range is 20: 0.9 is surely positive, and yet below 1
+    tight = lambda level: level + 0.01 * SEEDS + FLAT  # noqa: E731
+    found = judge((tight(0), {}), (tight(gap), {"alpha": 0.0}), yardsticks=known(-0.2, -20.2))
+    assert found.word == word
+
+
+def test_a_yardstick_shows_what_is_possible_and_a_rise_that_time_was_short(judge):
+    found = judge((curves(0, slope=1.0), {}), yardsticks=known(50))
+    assert found.word == verdict.TOO_SMALL
+    assert "the yardstick planner by" in str(found)
+    assert "by 2 [2, 2] in the last quarter" in str(found)
+
+
+def test_a_plateau_below_a_yardstick_is_no_evidence(judge):
+    found = judge((curves(0), {}), (curves(0.1), {"alpha": 0.0}), yardsticks=known(50))
+    assert found.word == verdict.NO_EVIDENCE
+    assert "something else stands in the way" in str(found)
+
+
+def test_too_few_seeds_are_named(judge):
+    wide = np.array([[0.0], [20.0], [40.0]]) + FLAT
+    found = judge((curves(0), {}), (wide, {"alpha": 0.0}), yardsticks=known(50))
+    assert found.word == verdict.NO_EVIDENCE
+    assert "more seeds could show it" in str(found)
+
+
+def test_other_physics_prove_nothing(judge):
+    other = {"alpha": 0.0, "env_fields": {"reward_safe": 3.0}}
+    assert judge((curves(0), {}), (curves(5), other)).word == verdict.NO_VERDICT
+    changed = {"toy": verdict.Yardsticks({"planner": [50.0, 51.0]}, [0.0], _toy() | {"reward_hit": 9.0})}
+    assert judge((curves(0), {}), yardsticks=changed).word == verdict.NO_VERDICT
+
+
+def test_a_longer_budget_proves_nothing_about_this_one(judge):
+    late = np.concatenate([curves(0), curves(50)], axis=1)
+    found = judge((curves(0), {}), (late, {"alpha": 0.0}))
+    assert found.word == verdict.NO_VERDICT
+
+
+def test_one_seed_is_not_judged(judge):
+    assert "at least two seeds" in str(judge((curves(0)[:1], {}), (curves(5), {"alpha": 0.0})))
+
+
+@pytest.mark.parametrize("agent", agents.AGENTS)
+def test_who_lets_go_of_entropy(agent):
+    assert verdict.lets_go(agents.AGENTS[agent]()) == (agent in ("sac_adaent", "sac_annealed"))
