@@ -72,23 +72,23 @@ def reproduce(
         raise fields.unknown(f"preset {preset!r}", preset, published.PRESETS)
     if name == "quick" != preset:
         raise InvalidSetting(f"preset = {preset!r}: must be 'quick' for reproduce quick; name the experiment instead")
-    parts = _parts(name, env)
-    if out is not None and len(parts) == 1:
+    chosen = parts(name, env)
+    if out is not None and len(chosen) == 1:
         paths = [Path(out)]
     else:
-        paths = [Path(out or "reproduced") / f"{part}-{preset}" for part in parts]
+        paths = [Path(out or "reproduced") / f"{part}-{preset}" for part in chosen]
         if out is not None and not force and not any((path / "started").exists() for path in paths):
             check_out(Path(out), needed=20_000_000)
-    return [_one(run, preset, path, force, console) for run, path in zip(parts.values(), paths, strict=True)]
+    return [_one(run, preset, path, force, console) for run, path in zip(chosen.values(), paths, strict=True)]
 
 
-def _parts(name: str, env: str | None) -> dict[str, Experiment]:
+def parts(name: str, env: str | None = None) -> dict[str, Experiment]:
     """What has to be run, by the name of its folder."""
     if name not in BY_TASK:
         if env is not None:
             raise InvalidSetting(f"env = {env!r}: {name} has no choice of tasks; must be left out")
         if name == "all":
-            return {part: run for each in BY_COST for part, run in _parts(each, None).items()}
+            return {part: run for each in BY_COST for part, run in parts(each).items()}
         return {part: EXPERIMENTS[part] for part in (QUICK if name == "quick" else (name,))}
     tasks = BY_TASK[name]
     if env is not None and env not in tasks:

@@ -46,7 +46,7 @@ def test_quick_is_toy_and_vehicle(ran):
 
 
 def test_all_is_every_experiment_the_cheapest_first():
-    parts = list(registry._parts("all", None))
+    parts = list(registry.parts("all"))
     folders = {f"{name}-{task}" for name, tasks in registry.BY_TASK.items() for task in tasks}
     assert set(parts) == (set(registry.EXPERIMENTS) - {"vehicle"}) | folders
     assert parts[:2] == ["rlhf", "theory"]
