@@ -50,7 +50,7 @@ def mesh() -> Mesh:
     return Mesh(np.array(_row()), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def _row() -> list[jax.Device]:
+def _row() -> list[Any]:
     return sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
 
 
@@ -185,7 +185,8 @@ def tell(text: str) -> list[str]:
     """
     if jax.process_count() == 1:
         return [text]
-    client, meeting = distributed.global_state.client, next(_meetings)
+    client: Any = distributed.global_state.client
+    meeting = next(_meetings)
     folder = f"maxent_jax/{meeting:012}"
     client.key_value_set(f"{folder}/{jax.process_index():06}", text)
     client.wait_at_barrier(f"maxent_jax {meeting}", PATIENCE_MS)

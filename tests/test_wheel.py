@@ -66,7 +66,7 @@ def test_says_what_it_is_and_what_it_needs(wheel):
     with zipfile.ZipFile(wheel) as archive:
         info = next(name.split("/")[0] for name in archive.namelist() if ".dist-info" in name)
         about = Parser().parsestr(archive.read(f"{info}/METADATA").decode())
-        assert "maxent-jax = maxent_jax.cli:main" in archive.read(f"{info}/entry_points.txt").decode()
+        assert "maxent-jax = maxent_jax.cli:run" in archive.read(f"{info}/entry_points.txt").decode()
         assert f"{info}/licenses/LICENSE" in archive.namelist()
     assert about["License-Expression"] == "Apache-2.0"
     assert about["Requires-Python"] == ">=3.11"

@@ -29,8 +29,8 @@ def report_command(words: list[str]) -> None:
     given = parse(f"{common.PROGRAM} report", words, known, positional=named)
     results = [tables.check(runs.load(folder)) for folder in _different(given.positional)]
     first = Path(given.positional[0])
-    path = common.file_to_write(given.options["out"] or _figures(first) / "report.html", ".html")
     table = given.options["csv"] and common.file_to_write(given.options["csv"], ".csv", name="csv")
+    path = common.file_to_write(given.options["out"] or _figures(first) / "report.html", ".html")
     found = tables.entries(results)
     known_yardsticks = _yardsticks(found)
     text = report.page(found, known_yardsticks, verdict.judge(found, known_yardsticks))

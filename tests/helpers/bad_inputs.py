@@ -47,6 +47,8 @@ TEXTS = {
     "alpha": ("", "x", "nan", "0", "-1", "1:2", "2:1:3", "1:2:x", "1:inf:3", "0:1:3", "1:2:0", "1:2:3:4"),
 }
 """Bad texts for options that are texts, where not every text is good."""
+REPEATED = ("merge", "report", "bench", "submit", "envs")
+"""Commands that take any number of words, or other words than they first seem to."""
 FIRST = {"envs": ("toy",)}
 """Words that make a command know its options."""
 INNER = {"submit": ("sac", "--env=toy"), "sweep": ("--grid=alpha=0.1",)}
@@ -105,8 +107,7 @@ def command(name):
 
 def option(rng, place):
     """One option of any command, its name or its value wrong."""
-    name = rng.choice(list(cli.COMMANDS))
-    words, own = command(name)
+    words, own = command(rng.choice([name for name in cli.COMMANDS if command(name)[1]]))
     field = rng.choice(own)
     flag = f"--{field.name}"
     kind = rng.randrange(6)
@@ -120,7 +121,7 @@ def option(rng, place):
         return [*words, flag], field.name
     if field.choices:
         return [*words, f"{flag}={rng.choice(NAMES)}?"], field.name
-    if field.type in (int, float):
+    if field.type in (int, float, tuple):
         bad = [number(rng)]
         bad += [str(field.low - 1)] if field.low is not None else []
         bad += [str(field.high + 1)] if field.high is not None else []
@@ -132,7 +133,7 @@ def option(rng, place):
 
 def too_many(rng, place):
     """A word that nobody knows."""
-    words, _ = command(rng.choice([name for name in cli.COMMANDS if name not in ("merge", "bench", "submit", "envs")]))
+    words, _ = command(rng.choice([name for name in cli.COMMANDS if name not in REPEATED]))
     extra = f"{rng.choice(NAMES)}?"
     return [*words, extra], ""
 
@@ -172,7 +173,7 @@ def word(rng, place):
             (["bench", f"{name}?"], "NAME" if not f"{name}?".startswith("-") else ""),
             (["submit", f"{name}?", "--out", "new"], "COMMAND" if not f"{name}?".startswith("-") else ""),
             (["theory", f"{name}?"], "TASK" if not f"{name}?".startswith("-") else ""),
-            ([rng.choice(["resume", "status", "landscape", "film", "merge"]), f"{name}?"], ""),
+            ([rng.choice(["resume", "status", "landscape", "film", "merge", "report", "evaluate"]), f"{name}?"], ""),
         ]
     )
 
@@ -212,9 +213,9 @@ def damage(rng, place):
     folder = place / "damaged"
     kind = rng.randrange(8)
     hard = kind in (0, 1, 3, 4)  # nobody could read it; the other kinds may hit what a command does not look at
-    commands = ["landscape", "film", "merge"]
-    name = rng.choice([*commands, "status", *(["resume", "train"] if hard else [])])
-    file = folder / rng.choice(["config.json", "metrics.jsonl"] if name in (*commands, "status") else ["config.json"])
+    commands = ["landscape", "film", "merge", "evaluate"]
+    name = rng.choice([*commands, "status", *(["resume", "train", "report", "compare"] if hard else [])])
+    file = folder / rng.choice(["config.json", *(["metrics.jsonl"] if name not in ("resume", "train") else [])])
     text = file.read_text()
     if kind == 0:
         file.unlink()
@@ -243,7 +244,8 @@ def damage(rng, place):
         return ["train", "sac", "--env=toy", "--out=damaged", *(["--resume"] if kind else [])], "damaged"
     if name == "status":
         return ["status", "damaged"], None  # it says what it can
-    more = {"landscape": ["--out=x.png"], "film": ["--out=x.gif"], "merge": ["--out=new"]}.get(name, [])
+    outs = {"landscape": "x.png", "film": "x.gif", "merge": "new", "report": "x.html", "evaluate": "x.json"}
+    more = [f"--out={outs[name]}"] if name in outs else ["damaged"] if name == "compare" else []
     return [name, "damaged", *more], ""
 
 

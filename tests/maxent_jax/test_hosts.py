@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 WORDS = ("train", "sac", "--env=toy", "--seeds=5", "--checkpoint-every=1", *tiny.flags(tiny.FIELDS["sac"]))
 SHORT = (*WORDS, "--steps=96", "--evaluations=3")
-LONG = (*WORDS, "--steps=6400", "--evaluations=200")
+LONG = (*WORDS, "--steps=1280", "--evaluations=40")
 WITHIN = 2 * hosts.SECONDS_UNTIL_LOST + 60
 """Seconds, of a busy machine, within which a lost process has ended the others."""
 
@@ -57,23 +57,20 @@ def test_a_shard_is_one_process(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture
-def variables(monkeypatch):
-    """Two devices a process."""
-
-    def choose(devices):
-        monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-        monkeypatch.setenv("XLA_FLAGS", f"--xla_force_host_platform_device_count={devices}")
-
-    return choose
+def one(words, folder, devices=4):
+    """A process with so many devices."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_PLATFORMS", "cpu")
+        patch.setenv("XLA_FLAGS", f"--xla_force_host_platform_device_count={devices}")
+        return commands.start(words, folder)
 
 
 def start(words, folder):
-    """Both processes of a job."""
+    """Both processes of a job, of two devices each."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    return [commands.start([*words, f"--distributed={i}/2@127.0.0.1:{port}"], folder) for i in (1, 2)]
+    return [one([*words, f"--distributed={i}/2@127.0.0.1:{port}"], folder, devices=2) for i in (1, 2)]
 
 
 def finish(processes):
@@ -101,14 +98,12 @@ def assert_same_directories(ours, theirs):
 
 
 @pytest.mark.slow
-def test_two_processes_of_two_devices_write_what_one_of_four_writes(tmp_path, variables):
-    variables(2)
+def test_two_processes_of_two_devices_write_what_one_of_four_writes(tmp_path):
     codes, told = finish(start([*SHORT, "--out=two"], tmp_path))
     assert codes == [0, 0], told
     assert "480 of 480 steps" in told[0]
     assert "steps/s" not in told[1]  # one of them is heard
-    variables(4)
-    assert finish([commands.start([*SHORT, "--out=one"], tmp_path)])[0] == [0]
+    assert finish([one([*SHORT, "--out=one"], tmp_path)])[0] == [0]
     assert_same_directories(tmp_path / "two", tmp_path / "one")
     state = tmp_path / "two" / "checkpoints" / checkpoints.names(tmp_path / "two")[-1]
     held = [json.loads((state / f"part_000{i}" / "manifest.json").read_text()) for i in range(2)]
@@ -116,15 +111,23 @@ def test_two_processes_of_two_devices_write_what_one_of_four_writes(tmp_path, va
     # a checkpoint of two is one of one, too
     longer = ["--steps=192", "--checkpoint-every=1"]
     for name in ("two", "one"):
-        codes, told = finish([commands.start(["resume", name, *longer], tmp_path)])
+        codes, told = finish([one(["resume", name, *longer], tmp_path)])
         assert codes == [0], told
     assert runs_compared.lines(tmp_path / "two") == runs_compared.lines(tmp_path / "one")
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, quick_compile):
+    """A run that nobody killed."""
+    folder = tmp_path_factory.mktemp("alone")
+    codes, told = finish([one([*LONG, "--out=run"], folder)])
+    assert codes == [0], told
+    return folder / "run"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1])
-def test_a_lost_process_ends_the_job_and_the_same_commands_go_on(lost, tmp_path, variables):
-    variables(2)
+def test_a_lost_process_ends_the_job_and_the_same_commands_go_on(lost, tmp_path, alone):
     job = start([*LONG, "--out=run"], tmp_path)
     deadline = time.monotonic() + 300
     while len(checkpoints.names(tmp_path / "run")) < 2:
@@ -141,14 +144,11 @@ def test_a_lost_process_ends_the_job_and_the_same_commands_go_on(lost, tmp_path,
     codes, told = finish(start([*LONG, "--out=run", "--resume"], tmp_path))
     assert codes == [0, 0], told
     assert "goes on from chunk" in told[0]
-    codes, told = finish(start([*LONG, "--out=alone"], tmp_path))
-    assert codes == [0, 0], told
-    assert_same_directories(tmp_path / "run", tmp_path / "alone")
+    assert_same_directories(tmp_path / "run", alone)
 
 
 @pytest.mark.slow
-def test_a_signal_to_one_process_saves_and_ends_all(tmp_path, variables):
-    variables(2)
+def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):
     job = start([*LONG, "--out=run"], tmp_path)
     deadline = time.monotonic() + 300
     while not checkpoints.names(tmp_path / "run"):
