@@ -82,9 +82,10 @@ def _print_pair(one: tables.Entry, other: tables.Entry) -> None:
         "return, mean action": compare.compare(one, other),
         "return, sampled actions": compare.compare(one, other, runs.EPISODES[1]),
     }
-    steps = next(iter(rows.values())).steps
+    first, second = next(iter(rows.values())).steps
+    when = f"at {first:,} steps" if first == second else f"A at {first:,} steps, B at {second:,}"
     _say(f"A: {_counted(one)}\nB: {_counted(other)}")
-    table = Table(f"at {steps:,} steps", "A", "B", "B - A", "P(B better)")
+    table = Table(when, "A", "B", "B - A", "P(B better)")
     for name, each in rows.items():
         table.add_row(name, *map(str, (each.first, each.second, each.difference, each.improvement)))
     table.caption = "interquartile means over seeds, with 95 % intervals"
