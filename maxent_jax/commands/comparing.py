@@ -22,14 +22,13 @@ RUN_B = required("RUN_B", "another one, on the same task; the same one: its conf
 def report_command(words: list[str]) -> None:
     """One page that shows it all: curves, table, verdicts, landscapes, films, differences, failures."""
     known = (
-        option("out", str, "HTML to write; none: figures/report.html in the first RUN_DIR"),
+        option("out", str, "HTML to write; none: report.html in the first RUN_DIR"),
         option("csv", str, "also write one tidy table, a row per run and chunk, to this .csv file"),
     )
     named = common.repeated(EVERY, take_apart(words).positional)
     given = parse(f"{common.PROGRAM} report", words, known, positional=named)
     results = [tables.check(runs.load(folder)) for folder in _different(given.positional)]
-    first = Path(given.positional[0])
-    path = common.file_to_write(given.options["out"] or _figures(first) / "report.html", ".html")
+    path = common.file_to_write(given.options["out"] or results[0].path / "report.html", ".html")
     table = given.options["csv"] and common.file_to_write(given.options["csv"], ".csv", name="csv")
     found = tables.entries(results)
     known_yardsticks = _yardsticks(found)
@@ -47,13 +46,6 @@ def _different(folders: Sequence[str]) -> list[str]:
         if places.count(place) > 1:
             raise InvalidSetting(f"run directory {folder!r}: is given twice; must be given once")
     return list(folders)
-
-
-def _figures(directory: Path) -> Path:
-    """Where figures lie in a run directory; a run that is killed before its end has no such folder yet."""
-    figures = directory / "figures"
-    figures.mkdir(exist_ok=True)
-    return figures
 
 
 def _yardsticks(found: Sequence[tables.Entry]) -> dict[str, verdict.Yardsticks]:

@@ -120,8 +120,8 @@ def test_a_run_goes_to_a_page_of_its_own(folder, tmp_path, capsys):
     shutil.copytree(folder / "other", tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "figures")
     assert cli.main(["report", str(tmp_path / "run")]) == 0
-    assert capsys.readouterr().out.strip() == str(tmp_path / "run" / "figures" / "report.html")
-    assert "There is one configuration." in (tmp_path / "run" / "figures" / "report.html").read_text()
+    assert capsys.readouterr().out.strip() == str(tmp_path / "run" / "report.html")
+    assert "There is one configuration." in (tmp_path / "run" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG", b"<html>"])
@@ -131,7 +131,7 @@ def test_a_damaged_picture_is_named_and_nothing_is_written(folder, content, tmp_
     assert cli.main(["report", str(tmp_path / "run")]) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert f"{tmp_path / 'run' / 'figures' / 'landscape.png'}': is damaged, no png; remove it, or make it again" in last
-    assert not (tmp_path / "run" / "figures" / "report.html").exists()
+    assert not (tmp_path / "run" / "report.html").exists()
 
 
 BY = """
