@@ -28,6 +28,8 @@ import scipy.optimize
 import scipy.stats
 
 RESAMPLES = 4_000
+MOST_PICKS = 2_000_000
+"""Seeds drawn in all resamples together: of thousands of seeds fewer resamples will do."""
 CONFIDENCE = 0.95
 Statistic = Callable[[Sequence[np.ndarray]], np.ndarray]
 """Of strata (..., n_s): a number (...)."""
@@ -267,8 +269,9 @@ def _shares(strata: Sequence[np.ndarray], statistic: Statistic) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def _picks(size: int, stratum: int) -> np.ndarray:
-    """(RESAMPLES, size) places; each stratum has a generator of its own."""
-    return np.random.default_rng(stratum).integers(size, size=(RESAMPLES, size), dtype=np.int32)
+    """(resamples, size) places; each stratum has a generator of its own."""
+    resamples = min(RESAMPLES, max(500, MOST_PICKS // size))
+    return np.random.default_rng(stratum).integers(size, size=(resamples, size), dtype=np.int32)
 
 
 def _mann_whitney(theta: float, one: int, other: int, confidence: float) -> tuple[float, float, float]:
