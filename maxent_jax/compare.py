@@ -22,7 +22,8 @@ class Comparison:
       one: the first.
       other: the second.
       column: which return.
-      steps: the environment steps at which both are looked at: those of the one with fewer.
+      steps: environment steps at the first's last evaluation that counts, and at the second's: neither counts what
+        comes after the end of the shorter one.
       first: interquartile mean of the first's seeds.
       second: likewise.
       difference: the second's less the first's.
@@ -32,7 +33,7 @@ class Comparison:
     one: Entry
     other: Entry
     column: str
-    steps: int
+    steps: tuple[int, int]
     first: stats.Estimate
     second: stats.Estimate
     difference: stats.Estimate
@@ -41,13 +42,14 @@ class Comparison:
 
 def compare(one: Entry, other: Entry, column: str = EPISODES[0]) -> Comparison:
     """Compare two configurations at the steps that both have; seeds that failed do not count."""
-    steps = min(one.steps, other.steps)
-    first, second = (each.finals(column, steps) for each in (one, other))
+    most = min(one.steps, other.steps)
+    first, second = (each.finals(column, most) for each in (one, other))
+    ends = [each.curve(column, steps=most)[0] for each in (one, other)]
     return Comparison(
         one,
         other,
         column,
-        steps,
+        (int(ends[0].max(initial=0)), int(ends[1].max(initial=0))),
         stats.estimate([first]),
         stats.estimate([second]),
         stats.estimate([second, first], stats.iqm_difference),
@@ -92,14 +94,14 @@ def _place(path: Path) -> Path:
 
 
 def differences(listed: Sequence[tuple[Entry, Entry]]) -> dict[str, tuple[Any, Any]]:
-    """Settings that differ in every pair, and each time by the same values; None where one side has no such field.
+    """Settings that differ in every pair, and each time by the same values; `MISSING` where a side has no such field.
 
     What differs in some pairs only is in the names of the configurations.
     """
     found = []
     for one, other in listed:
         mine, theirs = one.settings, other.settings
-        found.append({name: (mine.get(name), theirs.get(name)) for name in tables.differing([mine, theirs])})
+        found.append(_apart(mine, theirs))
     return {name: value for name, value in found[0].items() if all(each.get(name) == value for each in found)}
 
 
@@ -110,4 +112,9 @@ def surroundings(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
         | {f"version of {name}": value for name, value in each.get("versions", {}).items()}
         for each in (one, other)
     ]
-    return {name: (sides[0].get(name), sides[1].get(name)) for name in tables.differing(sides)}
+    return _apart(*sides)
+
+
+def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    missing = tables.MISSING
+    return {name: (one.get(name, missing), other.get(name, missing)) for name in tables.differing([one, other])}

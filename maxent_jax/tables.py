@@ -18,6 +18,8 @@ from maxent_jax.runs import COLUMNS, COUNTS, EPISODES, Result, last
 
 MOST_IN_A_NAME = 3
 """Settings that an entry's name holds."""
+MISSING = "\N{EN DASH}"
+"""Stands for the value of a field that one of several does not have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,10 +164,8 @@ def _name(agent: str, values: Sequence[tuple[str, Any]]) -> str:
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """The names of settings that not all have alike, in the order in which they come."""
     names = dict.fromkeys(name for each in settings for name in each)
-    missing = object()
-    return [
-        name for name in names if any(each.get(name, missing) != settings[0].get(name, missing) for each in settings)
-    ]
+    first = settings[0]
+    return [name for name in names if any(each.get(name, MISSING) != first.get(name, MISSING) for each in settings)]
 
 
 def show(value: Any) -> str:

@@ -22,15 +22,14 @@ RUN_B = required("RUN_B", "another one, on the same task; the same one: its conf
 def report_command(words: list[str]) -> None:
     """One page that shows it all: curves, table, verdicts, landscapes, films, differences, failures."""
     known = (
-        option("out", str, "HTML to write; none: figures/report.html in the first RUN_DIR"),
+        option("out", str, "HTML to write; none: report.html in the first RUN_DIR"),
         option("csv", str, "also write one tidy table, a row per run and chunk, to this .csv file"),
     )
     named = common.repeated(EVERY, take_apart(words).positional)
     given = parse(f"{common.PROGRAM} report", words, known, positional=named)
     results = [tables.check(runs.load(folder)) for folder in _different(given.positional)]
-    first = Path(given.positional[0])
     table = given.options["csv"] and common.file_to_write(given.options["csv"], ".csv", name="csv")
-    path = common.file_to_write(given.options["out"] or _figures(first) / "report.html", ".html")
+    path = common.file_to_write(given.options["out"] or results[0].path / "report.html", ".html")
     found = tables.entries(results)
     known_yardsticks = _yardsticks(found)
     text = report.page(found, known_yardsticks, verdict.judge(found, known_yardsticks))
@@ -47,13 +46,6 @@ def _different(folders: Sequence[str]) -> list[str]:
         if places.count(place) > 1:
             raise InvalidSetting(f"run directory {folder!r}: is given twice; must be given once")
     return list(folders)
-
-
-def _figures(directory: Path) -> Path:
-    """Where figures lie in a run directory; a run that is killed before its end has no such folder yet."""
-    figures = directory / "figures"
-    figures.mkdir(exist_ok=True)
-    return figures
 
 
 def _yardsticks(found: Sequence[tables.Entry]) -> dict[str, verdict.Yardsticks]:
@@ -82,9 +74,10 @@ def _print_pair(one: tables.Entry, other: tables.Entry) -> None:
         "return, mean action": compare.compare(one, other),
         "return, sampled actions": compare.compare(one, other, runs.EPISODES[1]),
     }
-    steps = next(iter(rows.values())).steps
+    first, second = next(iter(rows.values())).steps
+    when = f"at {first:,} steps" if first == second else f"A at {first:,} steps, B at {second:,}"
     _say(f"A: {_counted(one)}\nB: {_counted(other)}")
-    table = Table(f"at {steps:,} steps", "A", "B", "B - A", "P(B better)")
+    table = Table(when, "A", "B", "B - A", "P(B better)")
     for name, each in rows.items():
         table.add_row(name, *map(str, (each.first, each.second, each.difference, each.improvement)))
     table.caption = "interquartile means over seeds, with 95 % intervals"

@@ -93,14 +93,19 @@ def _figures(results: Sequence[Result]) -> str:
 
 
 def _settings(found: Sequence[Entry]) -> str:
-    """What differs, a row per configuration; then what all share."""
+    """What differs, the longer list downwards; then what all share."""
     every = [entry.settings for entry in found]
     apart = tables.differing(every)
     rows = [
-        (entry.name, *(tables.show(own[name]) if name in own else "" for name in apart))
-        for entry, own in zip(found, every, strict=True)
+        ("configuration", *apart),
+        *(
+            (entry.name, *(tables.show(own.get(name, tables.MISSING)) for name in apart))
+            for entry, own in zip(found, every, strict=True)
+        ),
     ]
-    differ = sections.table(("configuration", *apart), rows) if apart else "<p>There is one configuration.</p>"
+    if len(apart) > len(found):
+        rows = list(zip(*rows, strict=True))
+    differ = sections.table(rows[0], rows[1:]) if apart else "<p>There is one configuration.</p>"
     alike = [(name, tables.show(value)) for name, value in every[0].items() if name not in apart]
     shared = sections.table(("setting", "value"), alike)
     return f"<h3>That differ</h3>{differ}<h3>Alike in all</h3>{shared}"

@@ -29,7 +29,7 @@ def test_both_are_looked_at_where_the_shorter_one_ends(folder):
     (pair,) = compare.pairs(*load(folder, "one", "other"))
     found = compare.compare(*pair)
     mine, theirs = [1.0, 2.0, 3.0], [3.0, 4.0, 2.0]
-    assert found.steps == 10
+    assert found.steps == (10, 10)
     assert (found.first.value, found.second.value) == (2.0, 3.0)
     assert found.difference == stats.estimate([theirs, mine], stats.iqm_difference)
     count = scipy.stats.mannwhitneyu(theirs, mine).statistic
