@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.base import Key, Task
+from envs.board import scene
 from envs.fields import InvalidSetting, setting
 
 DOOR, NARROW, BROAD, END = range(4)
@@ -86,26 +87,15 @@ class BanditChain(Task):
     @property
     def mjcf(self) -> str:
         """A board: a row a link, its door in grey, its narrow room in blue, its broad one in orange; the end above."""
-        fields = "".join(
-            f'<geom type="cylinder" size="0.35 0.03" pos="{x} {y + 2 * link} 0" rgba="{colour} 1"/>'
-            for link in range(self.links)
-            for (x, y), colour in zip(PLACES, ("0.6 0.6 0.6", "0.3 0.6 0.9", "0.9 0.6 0.3"), strict=True)
+        colours = ("0.6 0.6 0.6", "0.3 0.6 0.9", "0.9 0.6 0.3")
+        return scene(
+            (
+                (x, y + 2.0 * link, colour)
+                for link in range(self.links)
+                for (x, y), colour in zip(PLACES, colours, strict=True)
+            ),
+            depth=2.0 * (self.links - 1),
         )
-        back = 2 * self.links
-        return f"""
-        <mujoco>
-          <worldbody>
-            <camera name="film" pos="0 {-2 - back} {2 + back}" xyaxes="1 0 0 0 0.8 0.6"/>
-            <geom type="plane" size="3 {2 + back} 0.1" pos="0 0 -0.05" rgba="0.95 0.95 0.95 1"/>
-            {fields}
-            <body pos="0 0 0.2">
-              <joint type="slide" axis="1 0 0"/>
-              <joint type="slide" axis="0 1 0"/>
-              <geom size="0.17" rgba="0.1 0.1 0.1 1"/>
-            </body>
-          </worldbody>
-        </mujoco>
-        """
 
     def qpos(self, physics: Place) -> jax.Array:
         """(2,) where the piece stands."""

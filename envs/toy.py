@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import Key, Task
+from envs.board import scene
 from envs.fields import setting
 
 START, GOOD, BAD, HIT, MISSED, SAFE = range(6)
@@ -41,24 +42,7 @@ class Toy(Task):
     def mjcf(self) -> str:
         """A board with a field per state and a piece that stands on one."""
         colours = ("0.6 0.6 0.6", "0.3 0.6 0.9", "0.9 0.6 0.3", "0.2 0.7 0.3", "0.8 0.2 0.2", "0.9 0.8 0.3")
-        fields = "".join(
-            f'<geom type="cylinder" size="0.35 0.03" pos="{x} {y} 0" rgba="{colour} 1"/>'
-            for (x, y), colour in zip(PLACES, colours, strict=True)
-        )
-        return f"""
-        <mujoco>
-          <worldbody>
-            <camera name="film" pos="0 -3 4" xyaxes="1 0 0 0 0.8 0.6"/>
-            <geom type="plane" size="3 3 0.1" pos="0 0 -0.05" rgba="0.95 0.95 0.95 1"/>
-            {fields}
-            <body pos="0 0 0.2">
-              <joint type="slide" axis="1 0 0"/>
-              <joint type="slide" axis="0 1 0"/>
-              <geom size="0.17" rgba="0.1 0.1 0.1 1"/>
-            </body>
-          </worldbody>
-        </mujoco>
-        """
+        return scene((x, y, colour) for (x, y), colour in zip(PLACES, colours, strict=True))
 
     def qpos(self, physics: jax.Array) -> jax.Array:
         """(2,) where the piece stands."""
