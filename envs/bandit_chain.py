@@ -90,7 +90,7 @@ class BanditChain(Task):
         colours = ("0.6 0.6 0.6", "0.3 0.6 0.9", "0.9 0.6 0.3")
         return scene(
             (
-                (x, y + 2.0 * link, colour)
+                (x, y + 2.0 * link - self.links, colour)
                 for link in range(self.links)
                 for (x, y), colour in zip(PLACES, colours, strict=True)
             ),
@@ -99,7 +99,11 @@ class BanditChain(Task):
 
     def qpos(self, physics: Place) -> jax.Array:
         """(2,) where the piece stands."""
-        return jnp.array((*PLACES, PLACES[DOOR]))[physics.place] + jnp.array([0.0, 2.0]) * physics.link
+        return (
+            jnp.array((*PLACES, PLACES[DOOR]))[physics.place]
+            + jnp.array([0.0, 2.0]) * physics.link
+            - jnp.array([0.0, self.links])
+        )
 
     def start(self, key: Key) -> Place:
         """Before the first door."""
