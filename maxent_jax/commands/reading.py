@@ -11,7 +11,9 @@ from maxent_jax import cache, judging, landscape_figure, plots, runs, study, vid
 from maxent_jax.commands import common
 from maxent_jax.options import NO_CACHE, option, parse
 from maxent_jax.runs import Result
+from maxent_jax.study import Study
 from maxent_jax.subject import EXPLORED, names, subject_of
+from maxent_jax.sweep import RunInfo
 
 DRAWS = 8
 LANDSCAPE = (
@@ -61,7 +63,20 @@ def landscape_command(words: list[str]) -> None:
     )
     rows = found.lowest(options["states"])
     shown = rows if found.worst_start in rows else [*rows, found.worst_start]
-    about: dict[str, Any] = {
+    about = _about(result, info, found, beside)
+    caption = f"{plots.label(result, info.configuration)} on {about['env']}, seed {info.seed}. {_caption(about)}"
+    landscape_figure.draw(found, shown, subject.threshold, path, caption)
+    runs.write_json(numbers, about)
+    if about["verdict"] is not None:
+        common.CONSOLE.print(_table(about["verdict"]))
+    for written in (path, numbers):
+        common.say_file(written)
+
+
+def _about(result: Result, info: RunInfo, found: Study, beside: dict[str, Any]) -> dict[str, Any]:
+    """The numbers behind the figure."""
+    threshold = found.subject.threshold
+    return {
         "agent": result.config["agent"],
         "env": result.config["env"],
         "overrides": result.configurations[info.configuration],
@@ -70,22 +85,15 @@ def landscape_command(words: list[str]) -> None:
         "failed": result.failed.get(info.run),
         "landscapes": list(found.landscapes),
         "learned_beside": beside or None,
-        "threshold": subject.threshold,
-        "dims": list(dims),
+        "threshold": threshold,
+        "dims": list(found.views.dims),
         "episodes": len(found.visits.returns),
         "rank_correlation_of_values_with_returns": found.value_check(),
-        "verdict": study.verdict([found], subject.threshold) if found.compared else None,
+        "verdict": study.verdict([found], threshold) if found.compared else None,
         "states": found.columns(),
         "device": runs.device(),
         "versions": runs.versions(),
     }
-    caption = f"{plots.label(result, info.configuration)} on {about['env']}, seed {info.seed}. {_caption(about)}"
-    landscape_figure.draw(found, shown, subject.threshold, path, caption)
-    runs.write_json(numbers, about)
-    if about["verdict"] is not None:
-        common.CONSOLE.print(_table(about["verdict"]))
-    for written in (path, numbers):
-        common.say_file(written)
 
 
 def _which_run(result: Result, run: int | None, seed: int | None) -> int:
