@@ -15,6 +15,7 @@ MARKS = {"soft": ("o", plots.COLOURS[0], 9), "plain": ("*", plots.COLOURS[1], 14
 """Each landscape's arg-max over all candidates: shape, colour, size."""
 ACTING_COLOURS = dict(zip(ACTING, (plots.COLOURS[2], plots.COLOURS[3]), strict=True))
 SHOWN_DRAWS = 100
+DRAWN = {"color": "white", "markersize": 3, "markeredgecolor": "#666666", "markeredgewidth": 0.3}
 FOLLOWED = {"mean": "then the mean action", "draws": "then draws"}
 
 
@@ -143,7 +144,7 @@ def _draw_map(ax: Axes, study: Study, name: str, row: int) -> None:
     seen = ax.pcolormesh(views.axis, views.axis, views.grid(name)[row].T, cmap="viridis", shading="nearest")
     ax.figure.colorbar(seen, ax=ax, fraction=0.05)
     draws = views.candidates[row, : min(views.samples, SHOWN_DRAWS)]
-    ax.plot(draws[:, i], draws[:, j], ".", color="white", alpha=0.6, markersize=2.5, label="draws of the policy")
+    ax.plot(draws[:, i], draws[:, j], "o", label="draws of the policy", **DRAWN)
     for label, action, look in _marked(study, row):
         ax.plot(action[i], action[j], linestyle="none", markeredgecolor="white", label=label, **look)
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05))
