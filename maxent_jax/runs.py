@@ -154,8 +154,9 @@ def metric_lines(program: Program, chunk: Chunk, elapsed: float) -> list[dict[st
 
 
 def save_agents(directory: Path, index: int, state: Any, share: Share | None = None) -> None:
-    """Write the states of the agents of program `index`: numpy, a process's share of them; None: all."""
+    """Write the states of the agents of program `index`, a process's share of them; None: all."""
     share = share or Share(0, 1, 0, len(jax.tree.leaves(state)[0]))
+    state = jax.tree.map(np.asarray, state)  # of no device
     checkpoints.save_agents(directory / checkpoints.FOLDER / f"program_{index}", state, share)
 
 

@@ -45,21 +45,23 @@ class Shards:
         return [self.of(index) for index in range(1, self.count + 1)]
 
 
-def local(shards: Shards, at_once: int = 1, retries: int = 3) -> None:
+def local(shards: Shards, at_once: int = 1, retries: int = 3, quiet: bool = False) -> None:
     """Train the shards in processes of this machine; returns when all are finished.
 
     Args:
       shards: what to train.
       at_once: processes side by side.
       retries: how often a shard that was killed is started again.
+      quiet: whether they keep their progress to themselves; what went wrong is told always.
 
     Raises:
       Fault: a shard ended badly, or was killed too often.
     """
+    out = subprocess.DEVNULL if quiet else None
 
     def one(words: Sequence[str]) -> None:
         for _ in range(retries + 1):
-            code = subprocess.run([sys.executable, "-m", "maxent_jax.cli", *words]).returncode
+            code = subprocess.run([sys.executable, "-m", "maxent_jax.cli", *words], stdout=out).returncode
             if code == 0:
                 return
             if code > 0 and code not in STOPPED:

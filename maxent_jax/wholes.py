@@ -91,7 +91,7 @@ def manifest(path: Path) -> dict[str, Any]:
       ValueError: it has other bytes than were written, or is no manifest.
       OSError: it cannot be read.
     """
-    text, told = _read(path / MANIFEST), _read(path / CHECKSUM)
+    text, told = _read(path / MANIFEST, MANIFEST), _read(path / CHECKSUM, CHECKSUM)
     if told != f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n".encode():
         raise ValueError(f"{MANIFEST} has other bytes than were written")
     return _document(text, MANIFEST)
@@ -109,7 +109,7 @@ def parts(path: Path) -> list[dict[str, Any]]:
         name = f"{part_name(index)}/{MANIFEST}"
         if (path / part_name(index)).is_symlink():
             raise ValueError(f"{part_name(index)} is a link")
-        text = _read(path / name)
+        text = _read(path / name, name)
         if hashlib.sha256(text).hexdigest() != expected:
             raise ValueError(f"{name} has other bytes than were written")
         found.append(_document(text, name))
@@ -172,12 +172,12 @@ def _document(text: bytes, name: str) -> dict[str, Any]:
     return document
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, name: str) -> bytes:
     try:
         with _opened(path) as handle, open(handle, "rb", closefd=False) as file:
             return file.read()
     except FileNotFoundError as error:
-        raise ValueError(f"{path.name} is missing") from error
+        raise ValueError(f"{name} is missing") from error
 
 
 @contextlib.contextmanager

@@ -149,7 +149,7 @@ def _train_shards(shards: submit.Shards, options: Mapping[str, Any]) -> None:
     if options["cluster"] == "ray":
         work = functools.partial(submit.ray, shards, options["address"], options["gpus"], options["retries"])
     else:
-        work = functools.partial(submit.local, shards, options["at_once"], options["retries"])
+        work = functools.partial(submit.local, shards, options["at_once"], options["retries"], options["watch"])
     if options["watch"]:
         with ThreadPoolExecutor(1) as engine:
             done = engine.submit(work)

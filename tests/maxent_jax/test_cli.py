@@ -183,7 +183,7 @@ MISTAKES = [
     ("train sac --env toy --out taken/file", "out = 'taken/file': {cwd}/taken/file' is a file; must be ..."),
     ("train sac --env toy --out taken/file/x/y", "out = 'taken/file/x/y': {cwd}/taken/file' is a file; must be ..."),
     (f"train sac --env toy --out {'x' * 300}", f"out = '{'x' * 300}': File name too long; must be ..."),
-    ("reproduce toy --preset quick --out taken", "out = 'taken': the folder is not empty; must be ..."),
+    ("reproduce toy --preset quick --out taken", "out = 'taken': holds something else; must be ..."),
     ("landscape taken", "run directory 'taken': has no config.json; must hold a run"),
     ("landscape nowhere", "run directory 'nowhere': has no config.json; must hold a run"),
 ]
@@ -606,9 +606,12 @@ def test_theory_tells_what_entropy_costs_and_draws_it(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("theory", "TASK is missing; must be one of toy, pendulum"),
-        ("theory vehicle", "grid of TASK 'vehicle' is unknown; allowed: toy, pendulum"),
-        ("theory pendulm", "grid of TASK 'pendulm' is unknown; did you mean 'pendulum'? allowed: toy, pendulum"),
+        ("theory", "TASK is missing; must be one of toy, bandit_chain, pendulum"),
+        ("theory vehicle", "grid of TASK 'vehicle' is unknown; allowed: toy, bandit_chain, pendulum"),
+        (
+            "theory pendulm",
+            "grid of TASK 'pendulm' is unknown; did you mean 'pendulum'? allowed: toy, bandit_chain, pendulum",
+        ),
         ("theory toy --alpha 0:1:5", "alpha = '0:1:5': must be a number > 0, or LOW:HIGH:COUNT with"),
         ("theory toy --alpha 1:2", "alpha = '1:2': must be a number > 0, or LOW:HIGH:COUNT with"),
         ("theory toy --alpha 1:2:1", "alpha = '1:2:1': must be a number > 0, or LOW:HIGH:COUNT with"),

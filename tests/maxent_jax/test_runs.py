@@ -49,9 +49,9 @@ def saved():
 def result(tmp_path_factory, quick_compile, saved):
     save = runs.save_agents
 
-    def listen(directory, index, state):
+    def listen(directory, index, state, share):
         saved[index] = jax.tree.map(np.asarray, state)
-        save(directory, index, state)
+        save(directory, index, state, share)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "save_agents", listen)

@@ -50,7 +50,8 @@ def test_a_killed_process_is_started_again_and_a_mistaken_one_is_not(tmp_path, m
     codes = {"1/2": [-signal.SIGKILL, 143, 0], "2/2": [0]}
     started = []
 
-    def run(words):
+    def run(words, stdout):
+        assert stdout is None  # it tells its progress
         shard = words[words.index("--shard") + 1]
         started.append(shard)
         return subprocess.CompletedProcess(words, codes[shard].pop(0))
