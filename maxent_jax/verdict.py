@@ -36,6 +36,7 @@ MISLEADS = "entropy misleads here"
 TOO_SMALL = "budget too small"
 NO_EVIDENCE = "no evidence"
 NO_VERDICT = "no verdict"
+WORDS = (MISLEADS, TOO_SMALL, NO_EVIDENCE, NO_VERDICT)
 MARGIN = 0.05
 """How much of the task's range a clear difference is."""
 RISE = 0.01

@@ -12,6 +12,8 @@ from maxent_jax.runs import EPISODES
 from maxent_jax.tables import Entry
 from maxent_jax.verdict import Verdict, Yardsticks
 
+MOST_VERDICTS = 8
+"""Verdicts with their reasons, the gravest first; `compare` gives them for all."""
 MOST_CURVES = 24
 """Configurations in a chart; the table has all of them."""
 MANY = 12
@@ -41,10 +43,13 @@ def verdicts(found: Sequence[Verdict]) -> str:
     """What is said of each configuration that maximises entropy."""
     if not found:
         return "<p>No configuration here maximises entropy without letting go of it: there is nothing to judge.</p>"
+    ranked = sorted(found, key=lambda each: verdict.WORDS.index(each.word))
     said = "".join(
         f'<p class="verdict"><b>{escape(each.about)}: {escape(each.word)}.</b> {escape(" ".join(each.reasons))}</p>'
-        for each in found
+        for each in ranked[:MOST_VERDICTS]
     )
+    if rest := ranked[MOST_VERDICTS:]:
+        said += f"<p>And {escape('; '.join(f'{each.about}: {each.word}' for each in rest))}.</p>"
     rule = (
         '<p class="note">The rule: a verdict only where a yardstick or another configuration is clearly better within '
         "the same steps (interval of the difference of interquartile means above "
