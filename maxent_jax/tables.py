@@ -149,9 +149,11 @@ def entries(results: Sequence[Result]) -> list[Entry]:
     for (_, agent), family in families.items():
         apart = differing([entry.settings for entry in family])
         texts = [_name(agent, [(name, entry.settings.get(name)) for name in apart]) for entry in family]
-        twice = {text for text, count in collections.Counter(texts).items() if count > 1}
-        for entry, text in zip(family, texts, strict=True):
-            names[id(entry)] = f"{text}, {entry.result.path.name}" if text in twice else text
+        folders = [entry.result.path for entry in family]
+        for places in ([path.name for path in folders], folders):
+            twice = {text for text, count in collections.Counter(texts).items() if count > 1}
+            texts = [f"{text}, {place}" if text in twice else text for text, place in zip(texts, places, strict=True)]
+        names |= {id(entry): text for entry, text in zip(family, texts, strict=True)}
     return [dataclasses.replace(entry, name=names[id(entry)]) for entry in found]
 
 

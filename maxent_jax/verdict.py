@@ -4,7 +4,8 @@ Judged is every configuration that maximises entropy and never lets go of it, at
 two seeds. The rule, in this order:
 
 1. *Was better possible in that budget?* Yes, where a yardstick that knows the task, or another configuration on the
-   same task within the same environment steps, is clearly better. If not: **no verdict**: a return that nothing has
+   same task within the same environment steps, is clearly better (of many, the five with the highest returns and all
+   counterparts are asked). If not: **no verdict**: a return that nothing has
    beaten accuses nobody.
 2. **entropy misleads here**, where a *counterpart* is clearly better: the same agent without entropy, or one that lets
    go of it, state by state (`sac_adaent`) or in time (`sac_annealed`), with all other settings alike. Only that
@@ -35,10 +36,13 @@ MISLEADS = "entropy misleads here"
 TOO_SMALL = "budget too small"
 NO_EVIDENCE = "no evidence"
 NO_VERDICT = "no verdict"
+WORDS = (MISLEADS, TOO_SMALL, NO_EVIDENCE, NO_VERDICT)
 MARGIN = 0.05
 """How much of the task's range a clear difference is."""
 RISE = 0.01
 """How much of it a configuration still gains in a quarter of its budget where that is too small."""
+MOST_RIVALS = 5
+"""Configurations with the highest returns that are asked whether better was possible: a sweep may have hundreds."""
 OF_ENTROPY = ("alpha", "auto_alpha", "target_entropy", "alpha_lr", "entropy_coef")
 """Fields in which a counterpart may differ."""
 OF_LEARNING = ("timeout_is_termination", "observe_time", "observe_rates")
@@ -75,7 +79,7 @@ class Verdict:
     """What is said of one configuration.
 
     Attributes:
-      about: its name.
+      about: its name and task.
       word: one of `MISLEADS`, `TOO_SMALL`, `NO_EVIDENCE`, `NO_VERDICT`.
       reasons: the sentences behind it, with their numbers.
     """
@@ -137,34 +141,37 @@ def _same_returns(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def _judge(entry: Entry, others: Sequence[Entry], yardsticks: Yardsticks | None) -> Verdict:
     own, steps = entry.finals(), entry.steps
+    about = f"{entry.name} on {entry.task}"
     span = yardsticks.range if yardsticks else 0.0
     margin = MARGIN * span
     if np.isfinite(own).sum() < 2:
-        return Verdict(entry.name, NO_VERDICT, ("It needs at least two seeds that did not fail.",))
+        return Verdict(about, NO_VERDICT, ("It needs at least two seeds that did not fail.",))
 
     def ahead(values: Sequence[float]) -> stats.Estimate:
         return stats.estimate([values, own], stats.iqm_difference)
 
-    rivals = {other.name: (other, ahead(other.finals(steps=steps))) for other in others}
-    better = [f"{name} by {more}" for name, (_, more) in rivals.items() if _above(more, margin)]
+    finals = {other.name: other.finals(steps=steps) for other in others}
+    parts = {other.name: ahead(finals[other.name]) for other in others if counterpart(entry, other)}
+    best = sorted(finals, key=lambda name: _middle(finals[name]), reverse=True)[:MOST_RIVALS]
+    rivals = {name: parts.get(name) or ahead(finals[name]) for name in dict.fromkeys([*parts, *best])}
+    better = [f"{name} by {more}" for name, more in rivals.items() if _above(more, margin)]
     known = {name: ahead(values) for name, values in (yardsticks.knowing if yardsticks else {}).items()}
     better += [f"the yardstick {name} by {more}" for name, more in known.items() if _above(more, margin)]
     needed = f"at least {margin:.4g}, {MARGIN:.0%} of the task's range" if margin else "the interval above 0"
     if not better:
-        seen = f"{tables.count(len(rivals), 'other configuration')} and {tables.count(len(known), 'yardstick')}"
+        seen = f"{tables.count(len(others), 'other configuration')} and {tables.count(len(known), 'yardstick')}"
         why = f"Nothing beside it shows that better was possible within {steps:,} steps ({seen}; needed: {needed})."
-        return Verdict(entry.name, NO_VERDICT, (why,))
+        return Verdict(about, NO_VERDICT, (why,))
     possible = f"Better was possible within {steps:,} steps: {'; '.join(better)} (needed: {needed})."
-    parts = {name: more for name, (other, more) in rivals.items() if counterpart(entry, other)}
     causes = [f"{name} by {more}" for name, more in parts.items() if _above(more, margin)]
     if causes:
         why = f"With all else alike, but for entropy, it is better: {'; '.join(causes)} (needed: {needed})."
-        return Verdict(entry.name, MISLEADS, (why,))
+        return Verdict(about, MISLEADS, (why,))
     rise = still_rising(entry)
     if _above(rise, RISE * span):
         why = f"It still improves: by {rise} in the last quarter of its evaluations."
-        return Verdict(entry.name, TOO_SMALL, (possible, why))
-    return Verdict(entry.name, NO_EVIDENCE, (possible, _no_cause(parts, margin)))
+        return Verdict(about, TOO_SMALL, (possible, why))
+    return Verdict(about, NO_EVIDENCE, (possible, _no_cause(parts, margin)))
 
 
 def _no_cause(parts: Mapping[str, stats.Estimate], margin: float) -> str:
@@ -186,6 +193,12 @@ def still_rising(entry: Entry) -> stats.Estimate:
         return stats.Estimate(None, None, None)
     late, before = values[:, -quarter:], values[:, -2 * quarter : -quarter]
     return stats.estimate([late.mean(axis=1) - before.mean(axis=1)], stats.mean)
+
+
+def _middle(values: Sequence[float]) -> float:
+    """Interquartile mean of what is finite; the lowest of all where nothing is."""
+    finite = np.array([value for value in values if np.isfinite(value)])
+    return float(stats.iqm([finite])) if finite.size else -np.inf
 
 
 def _above(difference: stats.Estimate, margin: float) -> bool:

@@ -12,6 +12,8 @@ from maxent_jax.runs import EPISODES
 from maxent_jax.tables import Entry
 from maxent_jax.verdict import Verdict, Yardsticks
 
+MOST_VERDICTS = 8
+"""Verdicts with their reasons, the gravest first; `compare` gives them for all."""
 MOST_CURVES = 24
 """Configurations in a chart; the table has all of them."""
 MANY = 12
@@ -41,10 +43,13 @@ def verdicts(found: Sequence[Verdict]) -> str:
     """What is said of each configuration that maximises entropy."""
     if not found:
         return "<p>No configuration here maximises entropy without letting go of it: there is nothing to judge.</p>"
+    ranked = sorted(found, key=lambda each: verdict.WORDS.index(each.word))
     said = "".join(
         f'<p class="verdict"><b>{escape(each.about)}: {escape(each.word)}.</b> {escape(" ".join(each.reasons))}</p>'
-        for each in found
+        for each in ranked[:MOST_VERDICTS]
     )
+    if rest := ranked[MOST_VERDICTS:]:
+        said += f"<p>And {escape('; '.join(f'{each.about}: {each.word}' for each in rest))}.</p>"
     rule = (
         '<p class="note">The rule: a verdict only where a yardstick or another configuration is clearly better within '
         "the same steps (interval of the difference of interquartile means above "
@@ -58,7 +63,7 @@ def learning(found: Sequence[Entry], yardsticks: Yardsticks | None) -> str:
     """Curves, legend, profile and final returns of the configurations on one task."""
     shown = _best(found)
     lines = {} if yardsticks is None else _means(yardsticks)
-    parts = [_curves(shown, column, x, lines) for column in COLUMNS for x in AXES]
+    parts = [figure for column in COLUMNS for figure in _curves(shown, column, lines)]
     legend = "".join(
         f"<li>{charts.swatch(number)}{escape(entry.name)}, {tables.count(len(entry.sound), 'seed')}</li>"
         for number, entry in enumerate(shown)
@@ -98,22 +103,22 @@ def _means(yardsticks: Yardsticks) -> dict[str, float]:
     return means | {"random actions": float(np.mean(yardsticks.random))}
 
 
-def _curves(shown: Sequence[Entry], column: str, x: str, lines: Mapping[str, float]) -> str:
-    name, label = AXES[x]
-    drawn = []
+def _curves(shown: Sequence[Entry], column: str, lines: Mapping[str, float]) -> list[str]:
+    """A figure along each of `AXES`."""
+    drawn: dict[str, list[charts.Curve]] = {x: [] for x in AXES}
     for number, entry in enumerate(shown):
-        across, values = entry.curve(column, name)
-        if not len(across):
-            continue
+        _, values = entry.curve(column)
         middle, low, high = stats.bands(values, statistic=stats.iqm)
-        told = [
-            f"{entry.name}: {charts.short(a)} {label}, {stats.Estimate(*_plain(b, c, d))}"
-            for a, b, c, d in zip(across, middle, low, high, strict=True)
-        ]
-        seeds = values[:MOST_SEEDS]
-        drawn.append(charts.Curve(entry.name, number, across, middle, low, high, seeds, told))
-    svg = charts.chart(drawn, label, f"return, {COLUMNS[column]}", lines)
-    return f'<figure class="by-{x}">{svg}<figcaption>Return by {COLUMNS[column]}.</figcaption></figure>'
+        said = [stats.Estimate(*_plain(*ends)) for ends in zip(middle, low, high, strict=True)]
+        for x, (name, label) in AXES.items():
+            across, _ = entry.curve(column, name)
+            told = [f"{entry.name}: {charts.short(a)} {label}, {each}" for a, each in zip(across, said, strict=True)]
+            if len(across):
+                seeds = values[:MOST_SEEDS]
+                drawn[x].append(charts.Curve(entry.name, number, across, middle, low, high, seeds, told))
+    caption, label = f"<figcaption>Return by {COLUMNS[column]}.</figcaption>", f"return, {COLUMNS[column]}"
+    svgs = {x: charts.chart(curves, AXES[x][1], label, lines) for x, curves in drawn.items()}
+    return [f'<figure class="by-{x}">{svg}{caption}</figure>' for x, svg in svgs.items()]
 
 
 def _plain(*values: float) -> list[float | None]:

@@ -72,5 +72,5 @@ def test_command_says_who_is_better_and_what_differs(folder, capsys):
     out = capsys.readouterr().out
     assert "A: sac (alpha 1, steps 20, evaluations 2), 3 seeds, 1 failed" in out
     assert "at 10 steps" in out
-    assert "sac (alpha 1, steps 20, evaluations 2): no verdict." in " ".join(out.split())
+    assert "sac (alpha 1, steps 20, evaluations 2) on toy: no verdict." in " ".join(out.split())
     assert "interquartile means over seeds" in out

@@ -22,6 +22,9 @@ def test_names_say_what_tells_configurations_apart(pair, tmp_path):
     assert [entry.name for entry in tables.entries(pair[:1])] == ["sac"]
     again = runs.load(made_runs.make(tmp_path / "again", [[1, 2, 3]] * 3))
     assert [entry.name for entry in tables.entries([pair[0], again])] == ["sac, a", "sac, again"]
+    twin = runs.load(made_runs.make(tmp_path / "twin" / "again", [[1, 2, 3]] * 3))
+    names = [entry.name for entry in tables.entries([again, twin])]
+    assert names == [f"sac, again, {path}" for path in (again.path, twin.path)]
     other = runs.load(made_runs.make(tmp_path / "other", [[1, 2, 3]] * 2, agent="ppo"))
     assert [entry.name for entry in tables.entries([pair[0], other])] == ["sac", "ppo"]
 

@@ -120,3 +120,12 @@ def test_one_seed_is_not_judged(judge):
 @pytest.mark.parametrize("agent", agents.AGENTS)
 def test_who_lets_go_of_entropy(agent):
     assert verdict.lets_go(agents.AGENTS[agent]()) == (agent in ("sac_adaent", "sac_annealed"))
+
+
+def test_of_many_the_best_and_the_counterparts_are_asked(judge, monkeypatch):
+    monkeypatch.setattr(verdict, "MOST_RIVALS", 1)
+    sides = [(curves(5), {"alpha": 0.0}), (curves(9), {"agent": "ppo"}), (curves(7), {"alpha": 0.3})]
+    assert judge((curves(0), {}), *sides).word == verdict.MISLEADS
+    found = str(judge((curves(0), {}), *sides[1:]))
+    assert "ppo by 9" in found
+    assert "alpha 0.3" not in found

@@ -65,7 +65,7 @@ def test_every_result_is_in_the_text(folder, page):
     improvement = stats.probability_of_improvement([(OTHER[:, -1], ONE[:, -1])])
     assert str(improvement) in page.text
     for text in (
-        "sac (alpha 0.75): entropy misleads here. With all else alike, but for entropy, it is better: sac (alpha 0) by",
+        "sac (alpha 0.75) on toy: entropy misleads here. With all else alike, but for entropy, it is better:",
         "sac (alpha 0.75), 3 seeds",
         "sac (alpha 2), 2 seeds",  # one of three failed
         "not finished: 30 of 30 steps",
