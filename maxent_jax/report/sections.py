@@ -48,8 +48,9 @@ def verdicts(found: Sequence[Verdict]) -> str:
         f'<p class="verdict"><b>{escape(each.about)}: {escape(each.word)}.</b> {escape(" ".join(each.reasons))}</p>'
         for each in ranked[:MOST_VERDICTS]
     )
-    if rest := ranked[MOST_VERDICTS:]:
-        said += f"<p>And {escape('; '.join(f'{each.about}: {each.word}' for each in rest))}.</p>"
+    for word in verdict.WORDS:
+        if rest := [each.about for each in ranked[MOST_VERDICTS:] if each.word == word]:
+            said += f"<p>Also {escape(word)}: {escape('; '.join(rest))}.</p>"
     rule = (
         '<p class="note">The rule: a verdict only where a yardstick or another configuration is clearly better within '
         "the same steps (interval of the difference of interquartile means above "

@@ -31,7 +31,7 @@ def test_the_gravest_verdicts_come_with_reasons_and_no_other_is_lost():
     page = pages.Page(sections.verdicts([*mild, verdict.Verdict("grave", verdict.MISLEADS, ("It does.",))]))
     assert page.text.startswith("grave: entropy misleads here. It does. mild 0")
     assert len(page.all("p", "verdict")) == sections.MOST_VERDICTS
-    assert "mild 11: no verdict." in page.text
+    assert "Also no verdict: mild 7; mild 8; mild 9; mild 10; mild 11." in page.text
     assert "reason 11" not in page.text
 
 
