@@ -92,7 +92,7 @@ def test_ray_goes_on_elsewhere_when_a_node_is_killed(tmp_path):
     pytest.importorskip("ray")
     words = [*WORDS, "--steps=6400", "--evaluations=40", "--checkpoint-every=1"]
     assert main([*words, "--out", str(tmp_path / "whole")]) == 0
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_DEDUP_LOGS": "0"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_DEDUP_LOGS": "0", "RAY_worker_niceness": "0"}
     command = [sys.executable, str(ROOT / "tests" / "helpers" / "ray_cluster.py"), str(tmp_path / "shards"), *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
