@@ -19,7 +19,16 @@ sweep_module = importlib.import_module("maxent_jax.sweep")  # the package has a 
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-LEAF = {"sac": ("alpha", (0.1, 0.3)), "sac_adaent": ("threshold", (-1.0, 2.0)), "ppo": ("gae_lambda", (0.5, 0.9))}
+LEAF = {
+    "sac": ("alpha", (0.1, 0.3)),
+    "sac_adaent": ("threshold", (-1.0, 2.0)),
+    "ppo": ("gae_lambda", (0.5, 0.9)),
+    "td3": ("target_std", (0.1, 0.5)),
+    "ddpg": ("lr", (1e-3, 1e-2)),
+    "sql": ("alpha", (0.1, 0.3)),
+    "sac_annealed": ("anneal_share", (0.3, 1.0)),
+    "sac_lite": ("alpha", (0.1, 0.3)),
+}
 """A field of each agent and two values of it that tell."""
 
 
@@ -112,7 +121,7 @@ def trained(agent, **options):
     return Trained(program, first, later, [chunk.metrics for chunk in seen], begun, states)
 
 
-@pytest.fixture(scope="module", params=AGENTS)
+@pytest.fixture(scope="module", params=tiny.agents())
 def many(request, quick_compile):
     """Ten seeds with each of four configurations."""
     field, values = LEAF[request.param]
