@@ -14,6 +14,7 @@ def check(out, kills, seed):
     return result["rows"]
 
 
+@pytest.mark.slow  # `make test` kills one in tests/maxent_jax/test_resuming.py
 def test_a_run_that_is_killed_ends_in_the_same_numbers(tmp_path):
     (row,) = check(tmp_path / "kill.json", kills=1, seed=5)
     assert row["config"]

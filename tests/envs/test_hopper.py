@@ -109,7 +109,7 @@ def test_scene_is_that_of_gymnasium():
     )
 
 
-@pytest.mark.parametrize("integrator", ["rk4", "euler"])
+@pytest.mark.parametrize("integrator", ["rk4", pytest.param("euler", marks=pytest.mark.slow)])
 def test_hopper_is_gymnasiums_for_100_steps(integrator):
     policies = [*(staying_up(seed) for seed in range(8)), *(random_play(seed, 1 + 9 * (seed % 2)) for seed in range(8))]
     played = [reference(seed, policy, integrator) for seed, policy in enumerate(policies)]

@@ -42,8 +42,8 @@ def cases():
     """Every agent on every task; a task is traced alike for all agents, and contacts take long."""
     for agent in AGENTS:
         for task in envs.names():
-            hard = task if agent in ("sac_adaent", "ppo") else "hopper"
-            slow = agent != "sac" and task != "toy" and hard in ("hopper", "quadruped")
+            hard = task if agent in ("sac", "sac_adaent", "ppo") else "hopper"
+            slow = task != "toy" and hard in ("hopper", "quadruped")
             yield pytest.param(agent, task, marks=[pytest.mark.slow] * slow)
 
 

@@ -113,6 +113,7 @@ def test_command_prints_the_plan_and_writes_nothing(tmp_path, monkeypatch, capsy
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untimed")
 def test_grid_names_of_tasks_are_not_needed():
     """A bare object that is not ours is planned like any task."""

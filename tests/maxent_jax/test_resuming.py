@@ -92,7 +92,9 @@ def broken(broken_once, tmp_path):
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("agent", tiny.agents())
+@pytest.mark.parametrize(
+    "agent", [pytest.param(name, marks=[pytest.mark.slow] * (name != "sac")) for name in tiny.FIELDS]
+)
 def test_a_killed_run_ends_in_the_same_numbers(agent, straight, tmp_path):
     killed(tmp_path / "run", 2, agent)
     assert_equal(maxent_jax.resume(tmp_path / "run"), straight(agent))
