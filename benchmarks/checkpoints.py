@@ -37,6 +37,8 @@ GOAL = 0.03
 SETUPS = {"vehicle": (1_000_000, 8), "toy": (1_000, 8)}
 """Transitions a run and runs, by task."""
 CHUNK_STEPS = 500
+MOST_CHUNKS = 1_000
+"""More than a second suffices for; all updates of a run must stay below 2^31."""
 NO_METRICS = checkpoints.prefix_checksum(Path("metrics.jsonl"), 0)
 RESULT = Path(__file__).parent / "results" / "checkpoints.json"
 
@@ -44,7 +46,7 @@ RESULT = Path(__file__).parent / "results" / "checkpoints.json"
 def program(task: str, capacity: int, runs: int, seconds: float) -> Any:
     """SAC as published with that replay, in chunks of `CHUNK_STEPS` steps, more of them than `seconds` suffice for."""
     single = memory.program(task, capacity, runs)
-    plan = dataclasses.replace(single.schedule, iterations=CHUNK_STEPS, chunks=int(1e5 * seconds))
+    plan = dataclasses.replace(single.schedule, iterations=CHUNK_STEPS, chunks=int(MOST_CHUNKS * seconds))
     return dataclasses.replace(single, schedule=plan)
 
 
