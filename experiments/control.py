@@ -57,7 +57,7 @@ SMOKE = ("sac", "sac_adaent", "ppo")
 def run(task: str, path: Path, preset: str, console: Console | None) -> list[Result]:
     """Train all agents on one task, draw their curves, print who ends where; everything goes below `path`."""
     known = yardsticks.recorded(task)
-    results = [train(entry, task, path, preset, console) for entry in entries(preset)]
+    results = [train(entry, task, path / entry.folder, preset, console) for entry in entries(preset)]
     (path / "figures").mkdir(exist_ok=True)
     draw(results, task, path / "figures" / "curves.png", f"Preset {preset}: {budget(results)} {limits(preset, task)}")
     rows = table(results, known)
@@ -86,8 +86,15 @@ def entries(preset: str) -> tuple[Entry, ...]:
     return tuple(entry for entry in ENTRIES if preset != "quick" or entry.folder in SMOKE)
 
 
-def train(entry: Entry, task: str, path: Path, preset: str, console: Console | None) -> Result:
-    """One line of the comparison on one task; it goes on where it was stopped."""
+def train(
+    entry: Entry,
+    task: str,
+    out: Path,
+    preset: str,
+    console: Console | None,
+    env_fields: Mapping[str, Any] | None = None,
+) -> Result:
+    """One line of the comparison on one task, or on a variant of it; it goes on where it was stopped."""
     fast = FAST if entry.agent == "sac_adaent" and preset != "paper" else {}
     limits = MUJOCO_STEPS if task in CONTACTS else STEPS
     return api.train(
@@ -98,7 +105,8 @@ def train(entry: Entry, task: str, path: Path, preset: str, console: Console | N
         evaluations=EVALUATIONS.get((preset, task), 20),
         preset=preset,
         agent_fields={**fast, **entry.fields},
-        out=path / entry.folder,
+        env_fields=env_fields,
+        out=out,
         resume=True,
         console=console,
     )

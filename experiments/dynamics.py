@@ -9,8 +9,8 @@ from rich.table import Table
 
 from experiments import agreeing, control
 from experiments.captions import budget, record
-from experiments.landscape import FAST
-from maxent_jax import api, plots, stats
+from experiments.control import Entry
+from maxent_jax import plots, stats
 from maxent_jax.runs import Result
 
 AGENTS = ("sac", "sac_adaent", "ppo")
@@ -31,7 +31,10 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 def run(task: str, path: Path, preset: str, console: Console | None) -> None:
     """Train the three agents on all variants of a task and draw them beside each other; all of it goes below `path`."""
     runs = {
-        variant: [train(agent, task, variant, fields, path, preset, console) for agent in AGENTS]
+        variant: [
+            control.train(Entry(agent, agent), task, path / folder(variant) / agent, preset, console, fields)
+            for agent in AGENTS
+        ]
         for variant, fields in VARIANTS[task].items()
     }
     results = [result for trained in runs.values() for result in trained]
@@ -49,30 +52,9 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
         console.print(shown)
 
 
-def train(
-    agent: str,
-    task: str,
-    variant: str,
-    fields: Mapping[str, Any],
-    path: Path,
-    preset: str,
-    console: Console | None,
-) -> Result:
-    """One agent on one variant; it goes on where it was stopped."""
-    limits = control.MUJOCO_STEPS if task in control.CONTACTS else control.STEPS
-    return api.train(
-        agent,
-        task,
-        seeds=control.SEEDS[preset],
-        steps=limits.get((preset, agent), limits.get(preset)),
-        evaluations=control.EVALUATIONS.get((preset, task), 20),
-        preset=preset,
-        agent_fields=FAST if agent == "sac_adaent" and preset != "paper" else {},
-        env_fields=fields,
-        out=path / variant.replace(", ", "-").replace(" ", "-") / agent,
-        resume=True,
-        console=console,
-    )
+def folder(variant: str) -> str:
+    """Where a variant's runs are."""
+    return variant.replace(", ", "-").replace(" ", "-")
 
 
 def draw(runs: Mapping[str, list[Result]], task: str, path: Path, preset: str) -> None:
