@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import crossings, extended
-from maxent_jax import runs
+from maxent_jax import runs, stats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ def twin_caption(preset: str, plan: Plan) -> str:
     )
     return (
         f"Preset {preset}. {budgets}. SAC and SAC-AdaEnt (fast comparison): nets 64-64, batch 64. Dots: seeds; bars: "
-        "95 % bootstrap intervals of the mean. The best return is the same before and after; a half-step has to be "
+        "95 % intervals of the interquartile mean. The best return is the same before and after; a half-step has to be "
         "learned, too, so that short budgets lose for that alone: compare alpha 0."
     )
 
@@ -120,9 +120,9 @@ def tables(rows: list[dict[str, Any]], twins: list[dict[str, Any]]) -> list[Tabl
     )
     for row in chains:
         solved.add_row(str(row["size"]), *("{} of {}".format(*row["solved"][name]) for name in compared(row)))
-    after = Table("task", "agent", "before", "after", title="mean final return and 95 % interval")
+    after = Table("task", "agent", "before", "after", title="final return, interquartile mean and 95 % interval")
     for row in twins:
-        after.add_row(row["task"], row["agent"], *(_interval(row[when]) for when in ("before", "after")))
+        after.add_row(row["task"], row["agent"], *(stats.shown(row[when]) for when in ("before", "after")))
     return [crossed, solved, after]
 
 
@@ -130,9 +130,3 @@ def compared(row: dict[str, Any]) -> list[str]:
     """The agents of a chain that a table shows: no entropy, too much of it, a learned amount, and the competitors."""
     high = f"(alpha {crossings.MISLEADING * row['exact']:g})"
     return ["sac (alpha 0)", f"sac {high}", "sac (auto)", f"sac_adaent {high}", "ppo"]
-
-
-def _interval(numbers: dict[str, Any]) -> str:
-    if numbers["low"] is None:
-        return "" if numbers["mean"] is None else f"{numbers['mean']:,.0f}"
-    return f"{numbers['mean']:,.0f} [{numbers['low']:,.0f}, {numbers['high']:,.0f}]"

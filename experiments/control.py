@@ -69,7 +69,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> list[Res
             title=f"{task}, preset {preset}",
         )
         for row in rows:
-            returns = (with_interval(row[key]) for key in ("deterministic", "stochastic"))
+            returns = (stats.shown(row[key]) for key in ("deterministic", "stochastic"))
             better, minutes = row["better_than_sac"], row["minutes"]
             shown.add_row(
                 row["agent"],
@@ -170,15 +170,3 @@ def table(results: list[Result], known: Any) -> list[dict[str, Any]]:
         numbers = {key: row[key] for key in ("mean", "low", "high", "std")}
         rows.append({"agent": name, "deterministic": numbers, **nothing})
     return rows
-
-
-def with_interval(numbers: dict[str, Any] | None) -> str:
-    """The interquartile mean of seeds, or the mean of a yardstick's episodes."""
-    if numbers is None:
-        return ""
-    names = ("iqm", "iqm_low", "iqm_high") if "iqm" in numbers else ("mean", "low", "high")
-    value, low, high = (numbers[name] for name in names)
-    if value is None:
-        return "failed"
-    digits = 1 if abs(value) < 1000 else 0
-    return f"{value:,.{digits}f}" + ("" if low is None else f"  [{low:,.{digits}f}, {high:,.{digits}f}]")

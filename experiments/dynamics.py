@@ -48,7 +48,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
     if console is not None:
         shown = Table("variant", "agent", "mean action: IQM, 95 % interval", title=f"{task}, preset {preset}")
         for row in rows:
-            shown.add_row(row["variant"], row["agent"].partition(" (")[0], control.with_interval(row["deterministic"]))
+            shown.add_row(row["variant"], row["agent"].partition(" (")[0], stats.shown(row["deterministic"]))
         console.print(shown)
 
 

@@ -163,10 +163,10 @@ def _draw_task(ax: Axes, rows: list[dict[str, Any]]) -> None:
             numbers = row[when]
             seeds = [value for value in numbers["per_seed"] if value is not None]
             ax.plot(np.full(len(seeds), place + offset), seeds, ".", color=colour, alpha=0.35, markersize=5)
-            if numbers["low"] is not None:
-                ax.plot([place + offset] * 2, [numbers["low"], numbers["high"]], color=colour, linewidth=2)
-        mean = [row[when]["mean"] for row in rows]
-        ax.plot(places + offset, mean, "o", color=colour, label=f"{when} the extension")
+            if numbers["iqm_low"] is not None:
+                ax.plot([place + offset] * 2, [numbers["iqm_low"], numbers["iqm_high"]], color=colour, linewidth=2)
+        middle = [row[when]["iqm"] for row in rows]
+        ax.plot(places + offset, middle, "o", color=colour, label=f"{when} the extension")
     ax.set_xticks(places, [row["agent"].replace(", ", "\n") for row in rows], fontsize=7)
     ax.set_ylabel("return")
     ax.legend(fontsize=8, frameon=False)

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from experiments import published
 from experiments.captions import budget, record
-from maxent_jax import api, judging, landscape_figure, plots, study
+from maxent_jax import api, landscape_figure, plots, stats, study
 from maxent_jax.agents import SACAdaEnt
 from maxent_jax.runs import Result
 from maxent_jax.study import Study
@@ -126,7 +126,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
     if console is not None:
         table = Table("", *(kind.name for kind in kinds), title=f"{task}, preset {preset}: the rule below {usual:g}")
         for measure, words in SHOWN.items():
-            table.add_row(words, *(judging.show(main(row)[measure]) for row in rows))
+            table.add_row(words, *(stats.shown(main(row)[measure]) for row in rows))
         console.print(table)
 
 
@@ -173,7 +173,7 @@ def caption(task: str, preset: str, result: Result, rows: Sequence[Mapping[str, 
         said = "has no AUC (the soft choice loses everywhere or nowhere)"
         if area["value"] is not None:
             chance = area["low"] is not None and area["low"] <= 0.5 <= area["high"]
-            said = f"has an AUC of {judging.show(area)}{', chance included' if chance else ''}"
+            said = f"has an AUC of {stats.shown(area)}{', chance included' if chance else ''}"
         loses, wins = (found[f"share_soft_{name}"]["value"] for name in ("loses", "wins"))
         words.append(
             f"{row['agent']}: of {found['states']} states the soft choice loses in {loses:.0%} and wins in {wins:.0%}; "
@@ -216,7 +216,7 @@ def draw(task: str, kinds: Sequence[Tried], rows: Sequence[Mapping[str, Any]], p
 
 def _draw_table(ax: Axes, kinds: Sequence[Tried], rows: Sequence[Mapping[str, Any]]) -> None:
     ax.axis("off")
-    cells = [[judging.show(main(row)[measure]) for row in rows] for measure in SHOWN]
+    cells = [[stats.shown(main(row)[measure]) for row in rows] for measure in SHOWN]
     table = ax.table(
         cells,
         rowLabels=list(SHOWN.values()),

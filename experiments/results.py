@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import registry
+from maxent_jax import stats
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "results.md"
@@ -62,24 +63,6 @@ def table(columns: list[str], rows: list[list[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def number(value: float | None) -> str:
-    """Four digits, in full."""
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def with_interval(numbers: Outcome | None) -> str:
-    """A mean, or an interquartile mean where there is one with an interval of its own, and the interval."""
-    if numbers is None:
-        return ""
-    own = numbers.get("iqm_low") is not None
-    value, low, high = (
-        numbers.get(key) for key in (("iqm", "iqm_low", "iqm_high") if own else ("mean", "low", "high"))
-    )
-    return number(value) + ("" if low is None else f" [{number(low)}, {number(high)}]")
-
-
 def tell_rows(outcome: Outcome) -> str:
     """Agents and yardsticks by their returns: `control`, and what is like it."""
     first = [key for key in ("variant", "threshold", "alpha") if any(key in row for row in outcome["rows"])]
@@ -87,8 +70,8 @@ def tell_rows(outcome: Outcome) -> str:
         [
             *(row.get(key, "") for key in first),
             row["agent"],
-            with_interval(row.get("deterministic") or row.get("return_deterministic")),
-            with_interval(row.get("stochastic") or row.get("return_stochastic")),
+            stats.shown(row.get("deterministic") or row.get("return_deterministic")),
+            stats.shown(row.get("stochastic") or row.get("return_stochastic")),
             "" if row.get("switched_share") is None else f"{row['switched_share']:.0%}",
         ]
         for row in outcome["rows"]
@@ -99,7 +82,12 @@ def tell_rows(outcome: Outcome) -> str:
 def tell_toy(outcome: Outcome) -> str:
     """Where the seeds end."""
     rows = [
-        [row["agent"], f"{row['at_plus_1']} of {row['seeds']}", number(row["mean"]), number(row["sampled_mean"])]
+        [
+            row["agent"],
+            f"{row['at_plus_1']} of {row['seeds']}",
+            stats.digits(row["mean"]),
+            stats.digits(row["sampled_mean"]),
+        ]
         for row in outcome["rows"]
     ]
     return table(["agent", "seeds at +1", "return, mean action", "sampled"], rows)
@@ -112,7 +100,9 @@ def tell_theory(outcome: Outcome) -> str:
         worst = max(task["alphas"], key=lambda row: row["regret"])
         sets = task["ideal_switch"]["sets"]
         off = "nowhere" if sets == [[]] else " or ".join("; ".join(each) for each in sets[:3])
-        rows.append([task["task"], number(task["best"]), number(worst["regret"]), f"{worst['alpha']:.3g}", off])
+        rows.append(
+            [task["task"], stats.digits(task["best"]), stats.digits(worst["regret"]), f"{worst['alpha']:.3g}", off]
+        )
     return table(["task", "plain optimum", "largest regret of the mode", "at alpha", "entropy must go at"], rows)
 
 
@@ -139,8 +129,7 @@ def tell_bifurcation(outcome: Outcome) -> str:
     columns = ["task", "crossing, all densities", "squashed normals", "SAC, measured", "seeds"]
     parts = [table(columns, crossed)]
     twins = [
-        [row["task"], row["agent"], *(with_interval(row[w]) for w in ("before", "after"))]
-        for row in outcome["extended"]
+        [row["task"], row["agent"], *(stats.shown(row[w]) for w in ("before", "after"))] for row in outcome["extended"]
     ]
     if twins:
         parts.append(table(["task", "agent", "before the extension", "after"], twins))
@@ -152,19 +141,10 @@ def tell_landscape(outcome: Outcome) -> str:
     from experiments import landscape
 
     rows = [
-        [words, *(with_ends(landscape.main(row)[key]) for row in outcome["rows"])]
+        [words, *(stats.shown(landscape.main(row)[key]) for row in outcome["rows"])]
         for key, words in landscape.SHOWN.items()
     ]
     return table(["", *(row["agent"] for row in outcome["rows"])], rows)
-
-
-def with_ends(entry: Outcome) -> str:
-    """An estimate and its interval."""
-    if entry["value"] is None:
-        return "undefined"
-    return number(entry["value"]) + (
-        "" if entry["low"] is None else f" [{number(entry['low'])}, {number(entry['high'])}]"
-    )
 
 
 TELL: dict[str, Callable[[Outcome], str]] = {

@@ -14,7 +14,7 @@ from rich.table import Table
 from envs.fields import InvalidSetting
 from experiments.captions import budget, record
 from experiments.landscape import FAST
-from maxent_jax import api, plots
+from maxent_jax import api, plots, stats
 from maxent_jax.runs import Result
 
 GRIDS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -64,12 +64,13 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> list[Res
     (path / "figures").mkdir(exist_ok=True)
     draw(task, grid, sac, path / "figures" / "threshold.png", caption(task, preset, results))
     if console is not None:
-        table = Table("agent", "threshold", "alpha", "return, 95 % interval", "switched", title=f"{task}, {preset}")
+        table = Table(
+            "agent", "threshold", "alpha", "mean return, 95 % interval", "switched", title=f"{task}, {preset}"
+        )
         for row in rows(results):
             final = row["return_deterministic"]
             shares = "" if row["switched_share"] is None else f"{row['switched_share']:.0%}"
-            low, high = (("" if final[end] is None else f"{final[end]:,.4g}") for end in ("low", "high"))
-            value = "failed" if final["mean"] is None else f"{final['mean']:,.4g}  [{low}, {high}]"
+            value = str(stats.Estimate(final["mean"], final["low"], final["high"]))
             table.add_row(row["agent"], *(str(row.get(name, "")) for name in ("threshold", "alpha")), value, shares)
         console.print(table)
     return results

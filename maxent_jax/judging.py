@@ -8,7 +8,7 @@ policy: intervals resample whole groups, never single states.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -164,11 +164,3 @@ def judge(tested: Tested, threshold: float) -> dict[str, Any]:
         value, low, high = (float(x) if np.isfinite(x) else None for x in (measure(tested), *ends))
         found[name] = {"value": value, "low": low, "high": high}
     return found
-
-
-def show(entry: Mapping[str, Any]) -> str:
-    """One of `judge`'s measures, in a cell of a table."""
-    if entry["value"] is None:
-        return "undefined"
-    ends = "" if entry["low"] is None else f" [{entry['low']:.2g}, {entry['high']:.2g}]"
-    return f"{entry['value']:.2g}{ends}"

@@ -21,7 +21,8 @@ References:
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.optimize
@@ -52,9 +53,9 @@ class Estimate:
     def __str__(self) -> str:
         """The number, and its interval in brackets where there is one."""
         if self.value is None:
-            return "unknown"
-        ends = "" if self.low is None else f" [{self.low:,.4g}, {self.high:,.4g}]"
-        return f"{self.value:,.4g}{ends}"
+            return "undefined"
+        ends = "" if self.low is None else f" [{digits(self.low)}, {digits(self.high)}]"
+        return f"{digits(self.value)}{ends}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,39 @@ class Summary:
     iqm_low: float | None
     iqm_high: float | None
     per_seed: tuple[float | None, ...]
+
+
+def digits(value: float | None) -> str:
+    """Three digits, or all before the point; nothing for None.
+
+    Example:
+      >>> digits(-1234567.8), digits(0.12345), digits(None)
+      ('-1,234,568', '0.123', '')
+    """
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def shown(numbers: Mapping[str, Any] | None) -> str:
+    """What JSON holds of an `Estimate` or a `Summary`, for a cell of a table.
+
+    Args:
+      numbers: fields of either, others are ignored; None: nothing is known.
+
+    Returns:
+      The estimate; of a summary its interquartile mean, or the mean where only that has an interval; with interval.
+
+    Example:
+      >>> shown({"mean": 1.0, "low": 0.5, "high": 1.5}), shown({"value": 2000.0, "low": None, "high": None})
+      ('1 [0.5, 1.5]', '2,000')
+    """
+    if numbers is None:
+        return ""
+    quartiles = numbers.get("iqm_low") is not None
+    name = "value" if "value" in numbers else "iqm" if quartiles else "mean"
+    low, high = ("iqm_low", "iqm_high") if quartiles else ("low", "high")
+    return str(Estimate(numbers[name], numbers[low], numbers[high]))
 
 
 def mean(strata: Sequence[np.ndarray]) -> np.ndarray:

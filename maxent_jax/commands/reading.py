@@ -7,7 +7,7 @@ import jax
 from rich.table import Column, Table
 
 from envs.fields import InvalidSetting
-from maxent_jax import cache, judging, landscape_figure, plots, runs, study, video
+from maxent_jax import cache, landscape_figure, plots, runs, stats, study, video
 from maxent_jax.commands import common
 from maxent_jax.options import NO_CACHE, option, parse
 from maxent_jax.runs import Result
@@ -136,7 +136,7 @@ def _table(verdict: dict[str, Any]) -> Table:
     shown = Table(Column("", no_wrap=True), *(f"choice {reach}, then {acting}, {way}" for reach, acting, way in WAYS))
     for name in SHOWN:
         entries = (verdict[reach][acting][way][name] for reach, acting, way in WAYS)
-        shown.add_row(name.replace("_", " "), *map(judging.show, entries))
+        shown.add_row(name.replace("_", " "), *map(stats.shown, entries))
     return shown
 
 

@@ -118,9 +118,3 @@ def test_intervals_resample_groups_and_not_states():
 def test_one_group_has_no_interval():
     found = judging.judge(by_hand([0.1, 0.9], [1.0, -1.0], group=[7, 7]), 0.9)
     assert found["mean_advantage"] == {"value": 0.0, "low": None, "high": None}
-
-
-def test_cells_of_a_table():
-    assert judging.show({"value": 0.7512, "low": 0.5, "high": 0.9}) == "0.75 [0.5, 0.9]"
-    assert judging.show({"value": 0.75, "low": None, "high": None}) == "0.75"
-    assert judging.show({"value": None, "low": None, "high": None}) == "undefined"
