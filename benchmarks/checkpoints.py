@@ -126,7 +126,7 @@ def table(rows: dict[str, Any]) -> Table:
 
 
 def main(
-    only: tuple[str, ...] = (), scale: float = 1.0, repetitions: int = 5, seconds: float = 600.0, out: Path = RESULT
+    only: tuple[str, ...] = (), scale: float = 1.0, repetitions: int = 5, seconds: float = 240.0, out: Path = RESULT
 ) -> None:
     """Measure, write the JSON after each task, print the table.
 
