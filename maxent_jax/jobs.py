@@ -264,8 +264,9 @@ class _Training:
             if chunk is not None and last is not None:
                 self.saver.save(last, chunk)
                 self.saver.wait()
-        share = devices.share(len(program.runs))
-        runs.save_agents(self.job.out, index, devices.to_host(state, len(program.runs)), share)
+        agents, share = devices.to_host(state, len(program.runs)), devices.share(len(program.runs))
+        with checkpoints.saving(f"program_{index}"):
+            runs.save_agents(self.job.out, index, agents, share)
         self.reporter.program_done(program)
 
     def _write(self, index: int, program: Program, chunk: Chunk) -> Place:

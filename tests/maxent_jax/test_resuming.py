@@ -20,7 +20,7 @@ import tiny
 import maxent_jax
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import api, checkpoints, cli, interrupts, jobs, locks, resuming, runs
+from maxent_jax import api, arrays, checkpoints, cli, interrupts, jobs, locks, resuming, runs
 from maxent_jax.faults import Fault
 from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.progress import Reporter
@@ -363,6 +363,22 @@ def test_a_full_disk_stops_after_the_chunk_and_the_run_goes_on_later(at, tmp_pat
         with pytest.raises(Fault, match=r"stopped, for .*No space left on device.*; `maxent-jax resume .*` goes on"):
             train(tmp_path / "run")
     assert_equal(maxent_jax.resume(tmp_path / "run"), straight())
+
+
+def test_a_disk_that_is_full_at_the_end_is_one_line(broken, straight, monkeypatch, capsys):
+    whole = arrays.write
+
+    def full(path, tree):
+        if "program_0" in str(path):
+            raise ValueError("RESOURCE_EXHAUSTED: Failed to write:\nNo space left on device")
+        whole(path, tree)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(arrays, "write", full)
+        assert cli.main(["resume", str(broken)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "stopped, for checkpoint program_0 cannot be written (RESOURCE_EXHAUSTED: Failed to write: No space" in line
+    assert_equal(maxent_jax.resume(broken), straight())
 
 
 def test_a_vanished_folder_stops_after_the_chunk(tmp_path, monkeypatch):
