@@ -111,15 +111,22 @@ def _execute(job: Job, console: Console | None, stale: str) -> Result:
     assert not isinstance(place, str)
     _announce(job, reporter)
     following = tracking.Following(job.trackers if first else (), job.out, job.config, reporter.say)
+    with contextlib.closing(following):  # last: whoever sends SIGTERM does not wait for a tracker
+        return _train(job, place, reporter, following)
+
+
+def _train(job: Job, place: Place | None, reporter: Reporter, following: tracking.Following) -> Result:
+    """Train from a place on, in a directory that is ready for it."""
+    programs, first = job.sweep.programs, jax.process_index() == 0
     began = time.perf_counter() - (place.elapsed_seconds if place else 0.0)
     saver = Saver(job.out, job.checkpoint_every, job.keep, _as_the_first)
+    training = _Training(job, reporter, saver, following, began)
     finished = False
     try:
         with (
-            _log(job, place) as log,
-            interrupts.watch(lambda: reporter.say(_ending(saver)), reporter.abandon) as watch,
+            _log(job, place) as training.log,
+            interrupts.watch(lambda: reporter.say(training.ending()), reporter.abandon) as training.watch,
         ):
-            training = _Training(job, log, watch, reporter, saver, following, began)
             for index, program in enumerate(programs):
                 if place is not None and index < place.program:
                     reporter.program_done(program)
@@ -130,11 +137,11 @@ def _execute(job: Job, console: Console | None, stale: str) -> Result:
             else:
                 finished = True
     finally:
-        following.close()
         reporter.close()
         saver.close()
+    heard = training.watch.signal
     if first:  # who sends SIGTERM does not wait for figures
-        result = conclude(job.out, job.agent, job.env, finished=finished, figures=watch.signal != signal.SIGTERM)
+        result = conclude(job.out, job.agent, job.env, finished=finished, figures=heard != signal.SIGTERM)
         if failures := result.failures():
             reporter.say(f"  {freezing.words(failures, len(result.runs))}; means and figures leave them out")
         told = "done" if finished else "interrupted; what ran is written"
@@ -142,8 +149,8 @@ def _execute(job: Job, console: Console | None, stale: str) -> Result:
     devices.tell("written")
     if not first:
         result = runs.load(job.out, job.agent, job.env)
-    if watch.signal is not None:
-        raise interrupts.Interrupted(result, 128 + watch.signal)
+    if heard is not None:
+        raise interrupts.Interrupted(result, 128 + heard)
     return result
 
 
@@ -213,24 +220,24 @@ def _start(job: Job, reporter: Reporter) -> Place | str | None:
     return place
 
 
-def _ending(saver: Saver) -> str:
-    """What the first signal makes us say."""
-    told = "ending after the chunk in flight; Ctrl-C again ends at once"
-    bound = saver.bound
-    return told if bound is None else f"{told}; expected within {bound + SECONDS_OF_FIGURES:.0f} s, without a loss"
-
-
 @dataclasses.dataclass
 class _Training:
     """What every program of a job shares while it is trained; `log` is None where another process writes it."""
 
     job: Job
-    log: MetricsLog | None
-    watch: interrupts.Watch
     reporter: Reporter
     saver: Saver
     following: tracking.Following
     began: float
+    log: MetricsLog | None = dataclasses.field(init=False)
+    watch: interrupts.Watch = dataclasses.field(init=False)
+
+    def ending(self) -> str:
+        """What the first signal makes us say."""
+        told, bound = "ending after the chunk in flight; Ctrl-C again ends at once", self.saver.bound
+        if bound is None:
+            return told
+        return f"{told}; expected within {bound + SECONDS_OF_FIGURES + self.following.patience:.0f} s, without a loss"
 
     def asked(self) -> bool:
         """Whether training is to end: a signal that any process has heard by now. All must call this together."""
