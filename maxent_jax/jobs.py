@@ -25,6 +25,7 @@ from maxent_jax.saver import Saver
 from maxent_jax.sweep import Chunk, Program, Sweep
 
 DONE = "done"
+CHUNK = "the chunk in flight"
 SECONDS_OF_FIGURES = 30
 
 
@@ -222,7 +223,10 @@ def _start(job: Job, reporter: Reporter) -> Place | str | None:
 
 @dataclasses.dataclass
 class _Training:
-    """What every program of a job shares while it is trained; `log` is None where another process writes it."""
+    """What every program of a job shares while it is trained; `log` is None where another process writes it.
+
+    `awaited` says in words what must end before training can.
+    """
 
     job: Job
     reporter: Reporter
@@ -231,13 +235,16 @@ class _Training:
     began: float
     log: MetricsLog | None = dataclasses.field(init=False)
     watch: interrupts.Watch = dataclasses.field(init=False)
+    awaited: str = CHUNK
 
     def ending(self) -> str:
         """What the first signal makes us say."""
-        told, bound = "ending after the chunk in flight; Ctrl-C again ends at once", self.saver.bound
-        if bound is None:
-            return told
-        return f"{told}; expected within {bound + SECONDS_OF_FIGURES + self.following.patience:.0f} s, without a loss"
+        told = f"ending after {self.awaited}; Ctrl-C again ends at once"
+        bound = self.saver.bound
+        if bound is None or self.awaited != CHUNK:
+            return f"{told}; how long that takes is not known yet"
+        seconds = bound + SECONDS_OF_FIGURES + self.following.patience
+        return f"{told}; expected within {seconds:.0f} s, without a loss"
 
     def asked(self) -> bool:
         """Whether training is to end: a signal that any process has heard by now. All must call this together."""
@@ -248,7 +255,10 @@ class _Training:
         return heard > 0
 
     def run(self, index: int, program: Program, place: Place | None) -> None:
-        """Compile and train one program, from its checkpoint at `place` or from its beginning."""
+        """Compile and train one program, from its checkpoint at `place` or from its beginning.
+
+        Where an end is asked for while it compiles, it is not begun; the first one is: a run directory holds something.
+        """
         start, state, last = None, None, place
         held = sweeps.shapes(program)
         if place is not None:
@@ -257,9 +267,12 @@ class _Training:
             self.reporter.goes_on(program, int(counters.env_steps))
             del run
         if place is None or place.chunk < program.schedule.chunks:
+            needs_one = place is None and index == 0
+            self.awaited = "compiling and the first chunk" if needs_one else "compiling"
             chunks = self.watch.wait_for(lambda: sweeps.Compiled(program)).chunks(start)
+            self.awaited = CHUNK
             chunk = start = None  # training is given this state to keep
-            while state is None or not self.asked():
+            while (needs_one and state is None) or not self.asked():
                 found = self.watch.wait_for(lambda: next(chunks, None))
                 if found is None:
                     break
@@ -271,6 +284,8 @@ class _Training:
             if chunk is not None and last is not None:
                 self.saver.save(last, chunk)
                 self.saver.wait()
+        if state is None:
+            return
         agents, share = devices.to_host(state, len(program.runs)), devices.share(len(program.runs))
         with checkpoints.saving(f"program_{index}"):
             runs.save_agents(self.job.out, index, agents, share)

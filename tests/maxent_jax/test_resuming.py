@@ -438,6 +438,33 @@ def test_a_signal_while_compiling_a_resumed_run_loses_nothing(broken, straight, 
     assert_equal(maxent_jax.resume(broken), straight())
 
 
+@pytest.mark.parametrize(
+    ("program", "awaited", "chunks"), [(0, "compiling and the first chunk", 1), (1, "compiling", 4)]
+)
+def test_a_signal_while_a_program_compiles_begins_it_only_where_nothing_is_there(
+    program, awaited, chunks, tmp_path, straight, monkeypatch, capsys
+):
+    compile_now, seen = api.sweeps.Compiled, []
+
+    def compile_slowly(compiled):
+        if len(seen) == program:
+            signal.raise_signal(signal.SIGTERM)
+        seen.append(compiled)
+        return compile_now(compiled)
+
+    words = "sweep sac --env toy --seeds 2 --steps 96 --evaluations 3 --checkpoint-every 1"
+    grid = ["--grid=hidden=8;4", "--grid=alpha=0.1,0.3"]
+    with monkeypatch.context() as patch:
+        patch.setattr(api.sweeps, "Compiled", compile_slowly)
+        out = ["--out", str(tmp_path / "run")]
+        assert cli.main([*words.split(), *tiny.flags(tiny.FIELDS["sac"]), *grid, *out]) == 143
+    said = f"ending after {awaited}; Ctrl-C again ends at once; how long that takes is not known yet"
+    assert said in capsys.readouterr().out
+    assert len(runs_compared.lines(tmp_path / "run")) == 4 * chunks
+    result = maxent_jax.resume(tmp_path / "run")
+    assert_equal(result, straight(grid={"hidden": ((8,), (4,)), "alpha": (0.1, 0.3)}))
+
+
 def test_own_agent_and_own_task(tmp_path):
     agent, env = fields.build(Counted, {"batch_size": 4}), fields.build(stubs.Walk, {"horizon": 3})
 
