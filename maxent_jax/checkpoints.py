@@ -18,7 +18,7 @@ import math
 import re
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,20 @@ NAME = re.compile(r"state_(\d{6,})_(\d{6,})")
 
 class Unsaved(RuntimeError):
     """A checkpoint could not be written; those before it stay."""
+
+
+@contextlib.contextmanager
+def saving(name: str) -> Iterator[None]:
+    """Write a checkpoint of this name in the block.
+
+    Raises:
+      Unsaved: it cannot be written, for whatever reason.
+    """
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:  # the last two are TensorStore's for a full disk
+        reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:160]
+        raise Unsaved(f"checkpoint {name} cannot be written ({reason})") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +166,9 @@ def save(directory: Path, place: Place, state: State, keep: int, stop: threading
         numbers |= {} if state.run.rows is None else {"rows": state.run.rows}
         arrays.write(part / "rest", {name: x for name, x in numbers.items() if x.size})
 
+    if place.metrics_bytes:  # where power is lost, what it counts on must not be lost alone
+        for needed in (directory / "config.json", directory / "metrics.jsonl", directory):
+            wholes.sync(needed)
     about = {"schema": SCHEMA, **dataclasses.asdict(place)}
     wholes.write(path, fill, about, share.part, share.parts, _own(share), stop)
     if share.part == 0:

@@ -25,6 +25,7 @@ from maxent_jax.saver import Saver
 from maxent_jax.sweep import Chunk, Program, Sweep
 
 DONE = "done"
+CHUNK = "the chunk in flight"
 SECONDS_OF_FIGURES = 30
 
 
@@ -111,15 +112,22 @@ def _execute(job: Job, console: Console | None, stale: str) -> Result:
     assert not isinstance(place, str)
     _announce(job, reporter)
     following = tracking.Following(job.trackers if first else (), job.out, job.config, reporter.say)
+    with contextlib.closing(following):  # last: whoever sends SIGTERM does not wait for a tracker
+        return _train(job, place, reporter, following)
+
+
+def _train(job: Job, place: Place | None, reporter: Reporter, following: tracking.Following) -> Result:
+    """Train from a place on, in a directory that is ready for it."""
+    programs, first = job.sweep.programs, jax.process_index() == 0
     began = time.perf_counter() - (place.elapsed_seconds if place else 0.0)
     saver = Saver(job.out, job.checkpoint_every, job.keep, _as_the_first)
+    training = _Training(job, reporter, saver, following, began)
     finished = False
     try:
         with (
-            _log(job, place) as log,
-            interrupts.watch(lambda: reporter.say(_ending(saver)), reporter.abandon) as watch,
+            _log(job, place) as training.log,
+            interrupts.watch(lambda: reporter.say(training.ending()), reporter.abandon) as training.watch,
         ):
-            training = _Training(job, log, watch, reporter, saver, following, began)
             for index, program in enumerate(programs):
                 if place is not None and index < place.program:
                     reporter.program_done(program)
@@ -130,11 +138,11 @@ def _execute(job: Job, console: Console | None, stale: str) -> Result:
             else:
                 finished = True
     finally:
-        following.close()
         reporter.close()
         saver.close()
+    heard = training.watch.signal
     if first:  # who sends SIGTERM does not wait for figures
-        result = conclude(job.out, job.agent, job.env, finished=finished, figures=watch.signal != signal.SIGTERM)
+        result = conclude(job.out, job.agent, job.env, finished=finished, figures=heard != signal.SIGTERM)
         if failures := result.failures():
             reporter.say(f"  {freezing.words(failures, len(result.runs))}; means and figures leave them out")
         told = "done" if finished else "interrupted; what ran is written"
@@ -142,8 +150,8 @@ def _execute(job: Job, console: Console | None, stale: str) -> Result:
     devices.tell("written")
     if not first:
         result = runs.load(job.out, job.agent, job.env)
-    if watch.signal is not None:
-        raise interrupts.Interrupted(result, 128 + watch.signal)
+    if heard is not None:
+        raise interrupts.Interrupted(result, 128 + heard)
     return result
 
 
@@ -213,24 +221,30 @@ def _start(job: Job, reporter: Reporter) -> Place | str | None:
     return place
 
 
-def _ending(saver: Saver) -> str:
-    """What the first signal makes us say."""
-    told = "ending after the chunk in flight; Ctrl-C again ends at once"
-    bound = saver.bound
-    return told if bound is None else f"{told}; expected within {bound + SECONDS_OF_FIGURES:.0f} s, without a loss"
-
-
 @dataclasses.dataclass
 class _Training:
-    """What every program of a job shares while it is trained; `log` is None where another process writes it."""
+    """What every program of a job shares while it is trained; `log` is None where another process writes it.
+
+    `awaited` says in words what must end before training can.
+    """
 
     job: Job
-    log: MetricsLog | None
-    watch: interrupts.Watch
     reporter: Reporter
     saver: Saver
     following: tracking.Following
     began: float
+    log: MetricsLog | None = dataclasses.field(init=False)
+    watch: interrupts.Watch = dataclasses.field(init=False)
+    awaited: str = CHUNK
+
+    def ending(self) -> str:
+        """What the first signal makes us say."""
+        told = f"ending after {self.awaited}; Ctrl-C again ends at once"
+        bound = self.saver.bound
+        if bound is None or self.awaited != CHUNK:
+            return f"{told}; how long that takes is not known yet"
+        seconds = bound + SECONDS_OF_FIGURES + self.following.patience
+        return f"{told}; expected within {seconds:.0f} s, without a loss"
 
     def asked(self) -> bool:
         """Whether training is to end: a signal that any process has heard by now. All must call this together."""
@@ -241,7 +255,10 @@ class _Training:
         return heard > 0
 
     def run(self, index: int, program: Program, place: Place | None) -> None:
-        """Compile and train one program, from its checkpoint at `place` or from its beginning."""
+        """Compile and train one program, from its checkpoint at `place` or from its beginning.
+
+        Where an end is asked for while it compiles, it is not begun; the first one is: a run directory holds something.
+        """
         start, state, last = None, None, place
         held = sweeps.shapes(program)
         if place is not None:
@@ -250,9 +267,12 @@ class _Training:
             self.reporter.goes_on(program, int(counters.env_steps))
             del run
         if place is None or place.chunk < program.schedule.chunks:
+            needs_one = place is None and index == 0
+            self.awaited = "compiling and the first chunk" if needs_one else "compiling"
             chunks = self.watch.wait_for(lambda: sweeps.Compiled(program)).chunks(start)
+            self.awaited = CHUNK
             chunk = start = None  # training is given this state to keep
-            while state is None or not self.asked():
+            while (needs_one and state is None) or not self.asked():
                 found = self.watch.wait_for(lambda: next(chunks, None))
                 if found is None:
                     break
@@ -264,8 +284,11 @@ class _Training:
             if chunk is not None and last is not None:
                 self.saver.save(last, chunk)
                 self.saver.wait()
-        share = devices.share(len(program.runs))
-        runs.save_agents(self.job.out, index, devices.to_host(state, len(program.runs)), share)
+        if state is None:
+            return
+        agents, share = devices.to_host(state, len(program.runs)), devices.share(len(program.runs))
+        with checkpoints.saving(f"program_{index}"):
+            runs.save_agents(self.job.out, index, agents, share)
         self.reporter.program_done(program)
 
     def _write(self, index: int, program: Program, chunk: Chunk) -> Place:

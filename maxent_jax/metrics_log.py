@@ -49,10 +49,6 @@ class MetricsLog:
         self._digest.update(data)
         self.size += len(data)
 
-    def sync(self) -> None:
-        """Wait until it is on the disk."""
-        os.fsync(self._file.fileno())
-
     def __enter__(self) -> Self:
         """For `with`."""
         return self

@@ -1,6 +1,9 @@
 """What a user sees while training runs: a live line in a terminal, plain lines elsewhere, nothing where silent."""
 
+import contextlib
+import os
 import time
+from collections.abc import Iterator
 
 import numpy as np
 from rich.console import Console
@@ -10,7 +13,7 @@ from maxent_jax.sweep import Chunk, Program
 
 
 class Reporter:
-    """Follows the programs of a sweep."""
+    """Follows the programs of a sweep; falls silent where nobody sees it any more."""
 
     def __init__(self, console: Console | None, total_steps: int):
         """`console=None` is silent; `total_steps` counts the steps of all runs of all programs."""
@@ -27,14 +30,18 @@ class Reporter:
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[returns]}"),
             )
-            self._bar = Progress(*columns, console=console)
-            self._task = self._bar.add_task("", total=total_steps, steps="compiling", speed="", returns="")
-            self._bar.start()
+            # Nothing of it changes between chunks, and a thread that draws it anew would be lost with the terminal.
+            bar = Progress(*columns, console=console, auto_refresh=False)
+            self._task = bar.add_task("", total=total_steps, steps="compiling", speed="", returns="")
+            with self._lasting(console):
+                bar.start()
+                self._bar = bar
 
     def say(self, line: str) -> None:
         """One line that stays."""
         if self._console is not None:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            with self._lasting(self._console):
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def goes_on(self, program: Program, env_steps: int) -> None:
         """A program begins where another process left it, after so many steps a run."""
@@ -62,7 +69,8 @@ class Reporter:
             returns += f", failed: {len(values) - len(sound)} of {len(values)}"
         if self._bar is not None:
             done = self._done + here
-            self._bar.update(self._task, completed=done, steps=steps, speed=speed, returns=returns)
+            with self._lasting(self._console):
+                self._bar.update(self._task, completed=done, steps=steps, speed=speed, returns=returns, refresh=True)
             return
         done, elapsed = self._done + here - self._origin, time.perf_counter() - self._began
         left = f"{elapsed * (self._total - self._done - here) / done:,.0f} s left" if done else "untrained"
@@ -75,11 +83,26 @@ class Reporter:
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            with self._lasting(bar.console):
+                bar.stop()
 
     def abandon(self) -> None:
         """Give the terminal its cursor back, for a process that ends at once."""
         if self._bar is not None:
-            self._bar.console.show_cursor()
+            with self._lasting(self._bar.console):
+                self._bar.console.show_cursor()
+
+    @contextlib.contextmanager
+    def _lasting(self, console: Console) -> Iterator[None]:
+        """Show something in the block; a terminal or a pipe that is gone ends what is shown, and never training."""
+        try:
+            yield
+        except (OSError, SystemExit):  # rich raises the latter where a pipe has no reader
+            console.quiet = True
+            with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), console.file.fileno())  # or Python's own last flush fails, and the exit code
+            self.close()
+        except RuntimeError:  # Python's, for a signal's line that meets another one on its way: that line is lost
+            pass

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from maxent_jax import checkpoints
-from maxent_jax.checkpoints import Place, State, Unsaved
+from maxent_jax.checkpoints import Place, State
 from maxent_jax.sweep import Chunk
 
 SHARE = 0.02
@@ -88,11 +88,8 @@ class Saver:
         self._worker.shutdown(wait=True)
 
     def _write(self, place: Place, state: State, began: float) -> None:
-        try:
+        with checkpoints.saving(place.name):
             checkpoints.save(self._directory, place, state, self._keep, self._stop)
-        except (OSError, ValueError, RuntimeError) as error:  # the last two are TensorStore's for a full disk
-            reason = " ".join((getattr(error, "strerror", None) or str(error)).split())[:160]
-            raise Unsaved(f"checkpoint {place.name} cannot be written ({reason})") from error
         # On a CPU a checkpoint takes its time from training even where training does not wait for it: all of it counts.
         self._last = time.perf_counter() - began
         self._longest_save, self._spent = max(self._longest_save, self._last), self._spent + self._last

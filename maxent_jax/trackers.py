@@ -1,10 +1,12 @@
 """Trackers that follow a run: TensorBoard and Weights & Biases get the lines of metrics.jsonl as they are written.
 
-A tracker that fails is reported once and left out from then on: following a run must never stop it.
+A tracker that fails is reported once and left out from then on: following a run must never stop it. After a resume a
+tracker shows one curve, as metrics.jsonl does.
 """
 
 import contextlib
 import importlib.util
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ from envs.fields import InvalidSetting
 MOST_EVENT_FILES = 100
 """Each run has an event file of its own, so that TensorBoard lays runs over each other; open files are few."""
 WHO_AND_WHEN = ("run", "seed", "env_steps")
+SECONDS_OF_WANDB = 20
+"""What W&B may take to begin, and to hand over the rest at the end; what it could not, `wandb sync` can."""
 
 
 class Tracker(Protocol):
@@ -38,24 +42,32 @@ class TensorBoard:
     def __init__(self, out: Path, config: Mapping[str, Any]):
         """Needs tensorboardX; nothing is written yet."""
         from tensorboardX.event_file_writer import EventsWriter  # an extra
-        from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
         del config
-        self._open, self._event, self._summary = EventsWriter, Event, Summary
+        self._open, self._event, self._session, self._summary = EventsWriter, Event, SessionLog, Summary
         self._folder = out / "tensorboard"
         self._writers: dict[int, Any] = {}
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Add the numbers of one line."""
-        folder = self._folder / f"run_{line['run']}"
         if line["run"] not in self._writers:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._writers[line["run"]] = self._open(str(folder / "events"))
+            self._writers[line["run"]] = self._writer(self._folder / f"run_{line['run']}")
+            # Readers forget what an earlier process wrote from this step on: metrics.jsonl does not have it any more.
+            self._write(line, session_log=self._session(status=self._session.START))
         values = [self._summary.Value(tag=name, simple_value=value) for name, value in numbers(line).items()]
-        event = self._event(wall_time=time.time(), step=line["env_steps"], summary=self._summary(value=values))
-        self._writers[line["run"]].write_event(event)
+        self._write(line, summary=self._summary(value=values))
         self._writers[line["run"]].flush()
+
+    def _writer(self, folder: Path) -> Any:
+        """A new event file, the last by name."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return self._open(str(folder / "events"), f".{len(list(folder.iterdir())):04}")
+
+    def _write(self, line: Mapping[str, Any], **content: Any) -> None:
+        event = self._event(wall_time=time.time(), step=line["env_steps"], **content)
+        self._writers[line["run"]].write_event(event)
 
     def close(self) -> None:
         """Close all event files."""
@@ -67,24 +79,48 @@ class WeightsAndBiases:
     """One run of W&B for a run directory, its metrics named `run_N/METRIC`; WANDB_MODE=offline keeps it here."""
 
     def __init__(self, out: Path, config: Mapping[str, Any]):
-        """Needs wandb, which writes to `OUT/wandb`."""
+        """Needs wandb, which writes to `OUT/wandb`, and a key where it is not to stay offline: nobody is asked for one.
+
+        Raises:
+          RuntimeError: there is no key.
+        """
         import wandb  # pyright: ignore[reportMissingImports] - an extra
 
-        self._run: Any = wandb.init(project="maxent-jax", name=out.name, dir=str(out), config=dict(config))
-        self._known: set[int] = set()
+        offline = wandb.setup().settings.mode in ("offline", "dryrun", "disabled")
+        if not offline and not wandb.login(prompt=False, verify=False):
+            raise RuntimeError("no API key; `wandb login` keeps one, WANDB_MODE=offline needs none")
+        self._run: Any = wandb.init(
+            project="maxent-jax",
+            name=out.name,
+            dir=str(out),
+            config=dict(config),
+            id=_id(out / "wandb"),
+            resume="allow",
+            settings=wandb.Settings(init_timeout=SECONDS_OF_WANDB, finish_timeout=SECONDS_OF_WANDB),
+        )
+        self._reached: dict[int, int] = {}
 
     def log(self, line: Mapping[str, Any]) -> None:
-        """Add the numbers of one line, over the run's own environment steps."""
-        prefix = f"run_{line['run']}/"
-        if line["run"] not in self._known:
-            self._known.add(line["run"])
+        """Add the numbers of one line, over the run's own environment steps, unless W&B has them from before."""
+        prefix, run, steps = f"run_{line['run']}/", line["run"], line["env_steps"]
+        if run not in self._reached:
             self._run.define_metric(f"{prefix}*", step_metric=f"{prefix}env_steps")
-        values = numbers(line) | {"env_steps": line["env_steps"]}
-        self._run.log({prefix + name: value for name, value in values.items()})
+            self._reached[run] = self._run.summary.get(f"{prefix}env_steps", -1)
+        if steps > self._reached[run]:
+            self._run.log({prefix + name: value for name, value in {**numbers(line), "env_steps": steps}.items()})
 
     def close(self) -> None:
         """End W&B's run."""
         self._run.finish()
+
+
+def _id(folder: Path) -> str:
+    """The name by which W&B knows a run directory, also after a resume: kept there."""
+    file = folder / "id"
+    if not file.exists():
+        folder.mkdir(exist_ok=True)
+        file.write_text(secrets.token_hex(8))
+    return file.read_text()
 
 
 TRACKERS: dict[str, Callable[[Path, Mapping[str, Any]], Tracker]] = {
@@ -127,6 +163,11 @@ class Following:
         for name in names:
             with self._contained(name):
                 self._trackers[name] = TRACKERS[name](out, config)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that `close` may take."""
+        return SECONDS_OF_WANDB if "wandb" in self._trackers else 0.0
 
     def log(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Hand lines of metrics.jsonl on."""

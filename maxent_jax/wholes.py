@@ -65,7 +65,7 @@ def write(
         fill(mine)
         inside = files(mine)
         for file in inside.values():
-            _sync(file)
+            sync(file)
         sizes = {name: [file.stat().st_size, checksum(file)] for name, file in inside.items()}
         _write_text(mine / MANIFEST, json.dumps({**(own or {}), "files": sizes}, indent=1))
         if part:
@@ -81,7 +81,7 @@ def write(
     if path.exists():
         shutil.rmtree(path)
     draft.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def manifest(path: Path) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def _write_text(path: Path, text: str) -> None:
     """Whole, and on the disk."""
     draft = path.with_name(path.name + DRAFT)
     draft.write_text(text)
-    _sync(draft)
+    sync(draft)
     draft.replace(path)
 
 
@@ -206,7 +206,7 @@ def _wait_for(paths: list[Path], stop: threading.Event | None) -> None:
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until a file or a folder is on the disk: a machine may lose its power, too."""
     with _opened(path) as handle:
         os.fsync(handle)

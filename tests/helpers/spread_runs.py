@@ -23,7 +23,8 @@ def main(out: str, runs: str, *distributed: str) -> None:
     grid = {"alpha": [0.1 * (run + 1) for run in range(int(runs))]}
     (program,) = expand(agent, envs.make("pendulum"), (3,), grid, 60, 1, 2).programs
     compiled = Compiled(program)
-    text = compiled.train.as_text() or ""
+    functions = (compiled.begin, compiled.prefill, compiled.train, compiled.evaluate)
+    text = "".join(function.as_text() or "" for function in functions)
     chunks = list(compiled.chunks())
     found = {f"{chunk.index} {name}": value for chunk in chunks for name, value in chunk.metrics.items()}
     states = devices.gather(chunks[-1].padded.agent, int(runs))

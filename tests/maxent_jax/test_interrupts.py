@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import threading
 import time
@@ -42,8 +43,12 @@ def test_the_first_ctrl_c_ends_after_the_chunk_and_loses_nothing(tmp_path):
     with open(printed, "w") as out, training(tmp_path, stdout=out) as process:
         until(lambda: printed.read_text().count("steps/s") > 1)
         process.send_signal(signal.SIGINT)
+        asked = time.monotonic()
         assert process.wait(timeout=60) == interrupts.EXIT_CODE == 130
-    assert "ending after the chunk in flight; Ctrl-C again ends at once" in printed.read_text()
+        took = time.monotonic() - asked
+    told = "ending after the chunk in flight; Ctrl-C again ends at once; expected within ([0-9]+) s, without a loss"
+    (seconds,) = re.findall(told, printed.read_text())
+    assert took < int(seconds)
     assert printed.read_text().splitlines()[-1].startswith("run: interrupted; what ran is written")
     assert "Traceback" not in (tmp_path / "errors").read_text()
 
@@ -82,6 +87,23 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_whole_lines_and_a_cursor(tmp_pa
     text = (tmp_path / "run" / "metrics.jsonl").read_text()
     assert text.endswith("}\n")
     assert all(json.loads(line) for line in text.splitlines())
+
+
+@pytest.mark.slow  # test_progress.py checks it without a process
+@pytest.mark.parametrize("opened", [pty.openpty, os.pipe], ids=["terminal", "pipe"])
+def test_training_outlives_whoever_looked_on(opened, tmp_path):
+    ours, theirs = opened()
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    with training(tmp_path, stdout=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        until(lambda: b"steps/s" in os.read(ours, 65536))
+        os.close(ours)
+        size = metrics.stat().st_size
+        until(lambda: metrics.stat().st_size > size + 100_000 or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+    assert (tmp_path / "errors").read_text() == ""
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["env_steps"] > 32
 
 
 def test_watch_hears_while_work_is_going_on():

@@ -1,4 +1,5 @@
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -106,6 +107,50 @@ def test_a_terminal_gets_one_live_line():
     assert "2,000 steps/s" in text
     assert "return -1 (-3 to 1)" in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is hidden, then shown again
+
+
+class Fragile(io.StringIO):
+    """A terminal or a pipe that may vanish."""
+
+    gone = None
+
+    def write(self, text):
+        if self.gone is not None:
+            raise self.gone
+        return super().write(text)
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), OSError(5, "Input/output error")])
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("after", [0, 1])
+def test_whoever_is_gone_is_told_nothing_and_stops_nothing(error, terminal, after, tmp_path, monkeypatch):
+    output, (program,) = Console(file=Fragile(), force_terminal=terminal, width=120), sweep().programs
+    with open(tmp_path / "out", "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)  # rich leads it elsewhere where a pipe is broken
+        if not after:
+            output.file.gone = error
+        reporter = Reporter(output, total_steps=2 * 1010)
+        if after:
+            reporter.say("seen")
+            reporter.chunk(program, chunk(0))
+        shown, output.file.gone = output.file.getvalue(), error
+        reporter.chunk(program, chunk(1))
+        reporter.say("not seen")
+        reporter.abandon()
+        reporter.close()
+        assert sys.stdout is out  # a live line takes its place
+    assert output.file.getvalue() == shown
+    assert ("seen" in shown) == bool(after)
+
+
+def test_a_line_that_meets_another_is_lost_and_no_more():
+    output = Console(file=Fragile())
+    reporter = Reporter(output, 1)
+    output.file.gone = RuntimeError("reentrant call inside <_io.BufferedWriter name='<stdout>'>")
+    reporter.say("lost")
+    output.file.gone = None
+    reporter.say("seen")
+    assert output.file.getvalue().endswith("seen\n")
 
 
 def test_silence():

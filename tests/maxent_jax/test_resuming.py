@@ -20,7 +20,7 @@ import tiny
 import maxent_jax
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import api, checkpoints, cli, interrupts, jobs, locks, resuming, runs
+from maxent_jax import api, arrays, checkpoints, cli, interrupts, jobs, locks, resuming, runs
 from maxent_jax.faults import Fault
 from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.progress import Reporter
@@ -365,6 +365,22 @@ def test_a_full_disk_stops_after_the_chunk_and_the_run_goes_on_later(at, tmp_pat
     assert_equal(maxent_jax.resume(tmp_path / "run"), straight())
 
 
+def test_a_disk_that_is_full_at_the_end_is_one_line(broken, straight, monkeypatch, capsys):
+    whole = arrays.write
+
+    def full(path, tree):
+        if "program_0" in str(path):
+            raise ValueError("RESOURCE_EXHAUSTED: Failed to write:\nNo space left on device")
+        whole(path, tree)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(arrays, "write", full)
+        assert cli.main(["resume", str(broken)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "stopped, for checkpoint program_0 cannot be written (RESOURCE_EXHAUSTED: Failed to write: No space" in line
+    assert_equal(maxent_jax.resume(broken), straight())
+
+
 def test_a_vanished_folder_stops_after_the_chunk(tmp_path, monkeypatch):
     monkeypatch.setattr(Reporter, "chunk", lambda *_: shutil.rmtree(tmp_path / "run", ignore_errors=True))
     with pytest.raises(Fault, match=r"stopped, for .*(No such file|was replaced)"):
@@ -420,6 +436,33 @@ def test_a_signal_while_compiling_a_resumed_run_loses_nothing(broken, straight, 
     assert stop.value.code == 143
     assert stop.value.result.agent_state(0) is not None
     assert_equal(maxent_jax.resume(broken), straight())
+
+
+@pytest.mark.parametrize(
+    ("program", "awaited", "chunks"), [(0, "compiling and the first chunk", 1), (1, "compiling", 4)]
+)
+def test_a_signal_while_a_program_compiles_begins_it_only_where_nothing_is_there(
+    program, awaited, chunks, tmp_path, straight, monkeypatch, capsys
+):
+    compile_now, seen = api.sweeps.Compiled, []
+
+    def compile_slowly(compiled):
+        if len(seen) == program:
+            signal.raise_signal(signal.SIGTERM)
+        seen.append(compiled)
+        return compile_now(compiled)
+
+    words = "sweep sac --env toy --seeds 2 --steps 96 --evaluations 3 --checkpoint-every 1"
+    grid = ["--grid=hidden=8;4", "--grid=alpha=0.1,0.3"]
+    with monkeypatch.context() as patch:
+        patch.setattr(api.sweeps, "Compiled", compile_slowly)
+        out = ["--out", str(tmp_path / "run")]
+        assert cli.main([*words.split(), *tiny.flags(tiny.FIELDS["sac"]), *grid, *out]) == 143
+    said = f"ending after {awaited}; Ctrl-C again ends at once; how long that takes is not known yet"
+    assert said in capsys.readouterr().out
+    assert len(runs_compared.lines(tmp_path / "run")) == 4 * chunks
+    result = maxent_jax.resume(tmp_path / "run")
+    assert_equal(result, straight(grid={"hidden": ((8,), (4,)), "alpha": (0.1, 0.3)}))
 
 
 def test_own_agent_and_own_task(tmp_path):

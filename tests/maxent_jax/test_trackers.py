@@ -4,14 +4,16 @@ import json
 import os
 import struct
 import sys
+import types
 
 import pytest
 import tiny
 from rich.console import Console
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from envs.fields import InvalidSetting
 from maxent_jax import api, cli, trackers
+from maxent_jax.progress import Reporter
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -20,15 +22,32 @@ CONFIG = {"agent": "sac"}
 
 
 def scalars(folder):
-    """What an event file of TensorBoard says: (name, step, value) in order; its records are length, crc, data, crc."""
-    (file,) = folder.iterdir()
-    data, found = file.read_bytes(), []
-    while data:
-        (length,) = struct.unpack("<Q", data[:8])
-        event = Event.FromString(data[12 : 12 + length])
-        found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
-        data = data[16 + length :]
+    """What TensorBoard shows of event files: (name, step, value) in order; records are length, crc, data, crc.
+
+    A start hides what is there from its step on.
+    """
+    found = []
+    for file in sorted(folder.iterdir()):
+        data = file.read_bytes()
+        while data:
+            (length,) = struct.unpack("<Q", data[:8])
+            event = Event.FromString(data[12 : 12 + length])
+            if event.session_log.status == SessionLog.START:
+                found = [shown for shown in found if shown[1] < event.step]
+            found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+            data = data[16 + length :]
     return found
+
+
+def written(path, run):
+    """The same of metrics.jsonl."""
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return [
+        (name, line["env_steps"], pytest.approx(value, rel=1e-6))
+        for line in lines
+        if line["run"] == run
+        for name, value in trackers.numbers(line).items()
+    ]
 
 
 class Stub:
@@ -65,16 +84,28 @@ def test_numbers_are_what_can_be_drawn():
 
 def test_tensorboard_gets_what_metrics_jsonl_gets(tmp_path):
     result = train(tmp_path / "run", ("tensorboard",))
-    lines = [json.loads(line) for line in (result.path / "metrics.jsonl").read_text().splitlines()]
     for run in range(3):
-        expected = [
-            (name, line["env_steps"], pytest.approx(value, rel=1e-6))
-            for line in lines
-            if line["run"] == run
-            for name, value in trackers.numbers(line).items()
-        ]
-        assert len(expected) > 20
-        assert scalars(result.path / "tensorboard" / f"run_{run}") == expected
+        assert len(written(result.path, run)) > 20
+        assert scalars(result.path / "tensorboard" / f"run_{run}") == written(result.path, run)
+
+
+def test_tensorboard_shows_one_curve_after_a_resume(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def chunk(self, program, chunk):
+        if chunk.index == 2:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "chunk", chunk)
+        with pytest.raises(Killed):
+            train(tmp_path / "run", ("tensorboard",))
+    before = scalars(tmp_path / "run" / "tensorboard" / "run_0")
+    result = api.resume(tmp_path / "run", trackers=("tensorboard",))  # from an earlier chunk: some lines are cut
+    for run in range(3):
+        assert scalars(result.path / "tensorboard" / f"run_{run}") == written(result.path, run)
+    assert [shown[:2] for shown in before] == [shown[:2] for shown in written(result.path, 0)]
 
 
 def test_event_files_are_whole_after_every_line(tmp_path):
@@ -92,8 +123,10 @@ def test_a_tracker_that_fails_is_reported_once_and_stops_nothing(where, seen, tm
     result = train(tmp_path / "run", ("tensorboard",), console)
     assert json.loads((result.path / "summary.json").read_text())["complete"]
     assert len(said) == seen  # three lines after each of three chunks, and the end
-    reports = [line for line in console.file.getvalue().splitlines() if "tensorboard" in line]
-    assert reports == [f"  tensorboard has failed and follows no longer: no route, {where}"]
+    shown = console.file.getvalue().splitlines()
+    report = f"  tensorboard has failed and follows no longer: no route, {where}"
+    assert [line for line in shown if "tensorboard" in line] == [report]
+    assert (shown[-1] == report) == (where == "close")  # it is closed when all is written
 
 
 def test_the_others_go_on_where_one_fails(tmp_path):
@@ -174,7 +207,7 @@ def test_wandb_offline_keeps_what_metrics_jsonl_gets(tmp_path, monkeypatch):
     following.log([LINE | {"env_steps": 80, "q_mean": 0.25}])
     following.close()
     assert reports == []
-    (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    (file,) = tmp_path.glob(f"wandb/offline-run-*-{trackers._id(tmp_path / 'wandb')}/*.wandb")
     values = {"updates": 20, "q_mean": 0.5, "env_steps": 40}
     assert logged(file) == [
         {f"run_3/{name}": value for name, value in values.items()},
@@ -183,29 +216,76 @@ def test_wandb_offline_keeps_what_metrics_jsonl_gets(tmp_path, monkeypatch):
     ]
 
 
-def test_wandb_is_told_each_run_over_its_own_steps(tmp_path, monkeypatch):
-    class Wandb:
-        def __init__(self):
-            self.calls = []
+class Wandb:
+    """The package, and its run: what it was told; `summary` is what its server knows of the run."""
 
-        def init(self, **options):
-            self.calls.append(("init", options["dir"], options["config"]))
-            return self
+    Settings = dict
 
-        def define_metric(self, name, step_metric):
-            self.calls.append((name, step_metric))
+    def __init__(self, summary=(), key=True, mode="online"):
+        self.calls, self.summary, self.key = [], dict(summary), key
+        self.settings = types.SimpleNamespace(mode=mode)
 
-        def log(self, values):
-            self.calls.append(values)
+    def setup(self):
+        return self
 
-        def finish(self):
-            self.calls.append("finish")
+    def login(self, prompt, verify):
+        assert (prompt, verify) == (False, False)  # nobody is asked, nothing is waited for
+        return self.key
 
-    stub = Wandb()
+    def init(self, **options):
+        self.options = options
+        self.calls.append(("init", options["dir"], options["config"]))
+        return self
+
+    def define_metric(self, name, step_metric):
+        self.calls.append((name, step_metric))
+
+    def log(self, values):
+        self.calls.append(values)
+
+    def finish(self):
+        self.calls.append("finish")
+
+
+def follow(stub, out, monkeypatch, lines):
+    """What is reported where W&B is this stub."""
+    reports = []
     monkeypatch.setitem(sys.modules, "wandb", stub)
-    following = trackers.Following(("wandb",), tmp_path, CONFIG, print)
-    following.log([LINE, LINE])
+    following = trackers.Following(("wandb",), out, CONFIG, reports.append)
+    following.log(lines)
     following.close()
+    return reports
+
+
+def test_wandb_is_told_each_run_over_its_own_steps(tmp_path, monkeypatch):
+    stub = Wandb()
+    assert follow(stub, tmp_path, monkeypatch, [LINE, LINE | {"env_steps": 80}]) == []
     values = {"run_3/updates": 20, "run_3/q_mean": 0.5, "run_3/env_steps": 40}
-    expected = [("init", str(tmp_path), CONFIG), ("run_3/*", "run_3/env_steps"), values, values, "finish"]
-    assert stub.calls == expected
+    start = [("init", str(tmp_path), CONFIG), ("run_3/*", "run_3/env_steps")]
+    assert stub.calls == [*start, values, values | {"run_3/env_steps": 80}, "finish"]
+    assert stub.options["settings"] == {"init_timeout": 20, "finish_timeout": 20}
+
+
+def test_wandb_goes_on_with_the_same_run_and_hears_nothing_twice(tmp_path, monkeypatch):
+    first, second = Wandb(), Wandb({"run_3/env_steps": 40})
+    follow(first, tmp_path, monkeypatch, [LINE])
+    follow(second, tmp_path, monkeypatch, [LINE, LINE | {"env_steps": 80}])
+    assert first.options["id"] == second.options["id"]
+    assert second.options["resume"] == "allow"
+    assert [call["run_3/env_steps"] for call in second.calls if isinstance(call, dict)] == [80]
+
+
+def test_wandb_without_a_key_asks_nobody(tmp_path, monkeypatch):
+    stub = Wandb(key=False)
+    (report,) = follow(stub, tmp_path, monkeypatch, [LINE])
+    assert "wandb has failed and follows no longer: no API key; `wandb login` keeps one" in report
+    assert stub.calls == []
+    offline = Wandb(key=False, mode="offline")
+    assert follow(offline, tmp_path, monkeypatch, [LINE]) == []
+    assert len(offline.calls) == 4
+
+
+def test_the_end_may_take_as_long_as_its_trackers(tmp_path, monkeypatch):
+    monkeypatch.setattr(trackers, "TRACKERS", dict.fromkeys(trackers.TRACKERS, Stub("", [])))
+    for names, seconds in (((), 0), (("tensorboard",), 0), (("tensorboard", "wandb"), 20)):
+        assert trackers.Following(names, tmp_path, CONFIG, print).patience == seconds
