@@ -35,7 +35,8 @@ def chunk(program: Program, index: int, rng: np.random.Generator) -> Chunk:
     count = len(program.runs)
     metrics = {name: rng.normal(size=count).astype(np.float32) for name in (*runs.EPISODES, *METRICS)}
     sound = {"failed_step": np.full(count, -1, np.int32), "failed_cause": np.zeros(count, np.int32)}
-    return Chunk(index, 1000 * index, 1000 * index, 1.0, metrics | sound)
+    plan = program.schedule
+    return Chunk(index, plan.envs * plan.prefill + index * plan.chunk_steps, 1000 * index, 1.0, metrics | sound)
 
 
 def write(job: Job) -> dict[str, float]:

@@ -16,7 +16,7 @@ from rich.console import Console
 import envs as tasks
 from envs import fields
 from envs.fields import InvalidSetting, Setting
-from maxent_jax import replay, resuming, runs
+from maxent_jax import configs, replay, resuming, runs
 from maxent_jax import sweep as sweeps
 from maxent_jax import trackers as tracking
 from maxent_jax.agents import Agent, agent_name
@@ -108,6 +108,9 @@ def train(
         shard=shard,
         trackers=trackers,
     )
+    if job.started is not None and console is not None and jax.process_index() == 0:
+        for line in resuming.new_fields(job.started, job.config):
+            console.print(f"{job.out}: warning: {line}", markup=False, highlight=False, soft_wrap=True)
     return execute(job, console)
 
 
@@ -257,11 +260,13 @@ def prepare(
     if shard is not None and out is not None:
         out = Path(out) / part.folder
     started = resuming.started_with(Path(out)) if resume and out is not None else None
+    goes_on = None
     if started is not None and out is not None:
-        resuming.check_same(Path(out), started, asked)
+        goes_on = resuming.with_new_fields(started, base, task)
+        resuming.check_same(Path(out), goes_on, asked)
         first = resuming.first_steps(started)
         expanded = sweeps.expand(base, task, named, checked_grid, first, parallel, chunks, part)
-        expanded, started = resuming.prolong(Path(out), expanded, started, count)
+        expanded, goes_on = resuming.prolong(Path(out), expanded, goes_on, count)
     else:
         expanded = sweeps.expand(base, task, named, checked_grid, count, parallel, chunks, part)
     total = max(program.schedule.total_steps for program in expanded.programs)
@@ -280,7 +285,7 @@ def prepare(
         runs.check_out(path, _bytes_to_write(expanded) + states)
     given_env = {f"env.{key}": value for key, value in fields.checked(type(task), env_fields or {}, "env.").items()}
     config = {
-        "schema": runs.SCHEMA,
+        "schema": configs.SCHEMA,
         **asked,
         "checkpoint_every": every,
         "keep": kept,
@@ -301,8 +306,10 @@ def prepare(
         "device": runs.device(),
         "command": sys.argv,
     }
+    if started is not None:
+        resuming.check_runs(path, started, config)
     differences = _differences(reference, base, count, parallel) if isinstance(agent, str) else ""
-    return Job(base, task, expanded, path, started or config, held, differences, every, kept, resume, started, followed)
+    return Job(base, task, expanded, path, goes_on or config, held, differences, every, kept, resume, started, followed)
 
 
 def _task(env: Any, values: Values) -> Any:

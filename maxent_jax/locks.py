@@ -18,8 +18,10 @@ from maxent_jax.faults import Fault
 NAME = "lock"
 PATIENCE = 0.5
 """Seconds: somebody may just be looking whether the lock is held."""
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """What disks answer that know no locks."""
+FREE, HELD, UNKNOWN = "free", "held", "unknown"
+"""What can be known of a lock."""
 
 
 def name(process: int) -> str:
@@ -42,7 +44,7 @@ def hold(directory: Path, name: str = NAME) -> Iterator[str]:
       Whose stale lock was taken over, in words; "" where there was none.
 
     Raises:
-      Fault: another process holds it.
+      Fault: another process holds it, or, on a disk without locks, a process of another host may.
     """
     file = _open(directory, directory / name)
     try:
@@ -57,13 +59,14 @@ def hold(directory: Path, name: str = NAME) -> Iterator[str]:
 
 
 def holder(directory: Path) -> str:
-    """Who writes a run directory now, in words; "" where nobody does."""
+    """Who writes a run directory now, in words; "" where nobody does. One of whom nothing can be known counts."""
     try:
         file = os.open(directory / NAME, os.O_RDONLY)
     except OSError:
         return ""
     try:
-        return _words(_content(file)) if _held(file) else ""
+        # a shared lock: NFS gives no other to a file that is open for reading, and many may look at the same time
+        return "" if _ask(file, fcntl.LOCK_SH) == FREE else _words(_content(file))
     finally:
         os.close(file)
 
@@ -72,40 +75,50 @@ def _open(directory: Path, path: Path) -> int:
     deadline = time.monotonic() + PATIENCE
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        if _held(file):
+        found = _ask(file, fcntl.LOCK_EX)
+        if found != FREE:
             if time.monotonic() < deadline:
                 os.close(file)
                 time.sleep(PATIENCE / 10)
                 continue
             whose = _words(_content(file)) or "another process"
             os.close(file)
-            raise Fault(f"run directory {str(directory)!r}: {whose} writes it; wait for its end, or end it")
+            told = (
+                f"{whose} writes it; wait for its end, or end it"
+                if found == HELD
+                else f"{whose} may write it, which this disk without locks cannot say; "
+                f"once that process has ended, remove {str(path)!r}"
+            )
+            raise Fault(f"run directory {str(directory)!r}: {told}")
         with suppress(OSError):
             if os.stat(path).st_ino == os.fstat(file).st_ino:
                 return file
         os.close(file)  # its holder removed it between our two steps
 
 
-def _held(file: int) -> bool:
-    """Whether another process holds the lock; where not, and where the disk can, we hold it from now on."""
+def _ask(file: int, kind: int) -> str:
+    """Whether another process holds the lock; where it is free, and the disk has locks, we hold it from now on."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return HELD
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
         content = _content(file)
-        return content.get("host") == socket.gethostname() and psutil.pid_exists(int(content.get("pid", -1)))
-    return False
+        if content and content["host"] != socket.gethostname():
+            return UNKNOWN
+        return HELD if content and psutil.pid_exists(content["pid"]) else FREE
+    return FREE
 
 
 def _content(file: int) -> dict[str, Any]:
     """What a lock's file says; nothing where it says nothing that we understand."""
     try:
         content = json.loads(os.pread(file, 1000, 0))
-        return {"pid": int(content["pid"]), "host": str(content["host"])}
-    except (ValueError, TypeError, KeyError):
+        pid = int(content["pid"])
+        return {"pid": pid, "host": str(content["host"])} if 0 < pid < 2**31 else {}
+    except (ValueError, TypeError, KeyError, OverflowError):
         return {}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import checkpoints, locks, runs
+from maxent_jax import checkpoints, configs, locks, runs
 from maxent_jax.faults import Fault
 from maxent_jax.sweep import Program, Sweep
 from maxent_jax.wholes import SPOILT
@@ -24,21 +24,15 @@ def started_with(directory: Path) -> dict[str, Any] | None:
     """What a directory was started with: its config.json; None where there is none yet.
 
     Raises:
-      Fault: its config.json cannot be read.
+      Fault: its config.json cannot be read, or a field of it is none.
     """
-    where = f"run directory {str(directory)!r}"
     if not runs.is_directory_of_run(directory):
         return None
     try:
-        config = runs.read_config(directory)
-        kinds = {"agent": str, "env": str, "agent_fields": dict, "env_fields": dict, "grid": dict, "seeds": list}
-        for name, kind in (kinds | dict.fromkeys(("steps", "envs", "evaluations"), int)).items():
-            if not isinstance(config[name], kind):
-                raise TypeError(f"{name} = {fields.show(config[name])}")
-        return config
+        return configs.read(directory)
     except SPOILT as error:
         reason = " ".join(str(error).split())[:200]
-        raise Fault(f"{where}: config.json cannot be read ({reason})") from error
+        raise Fault(f"run directory {str(directory)!r}: config.json cannot be read ({reason})") from error
 
 
 def nothing_yet(directory: Path) -> bool:
@@ -48,6 +42,30 @@ def nothing_yet(directory: Path) -> bool:
         return directory.is_dir() and names <= LEFT_OVER
     except OSError:
         return False
+
+
+def with_new_fields(started: Mapping[str, Any], agent: Any, env: Any) -> dict[str, Any]:
+    """config.json with the fields that the agent and the task have had since then only, at their defaults."""
+    return dict(started) | {
+        name: json.loads(json.dumps(fields.plain_values(fields.build(type(owner), {})))) | started[name]
+        for name, owner in (("agent_fields", agent), ("env_fields", env))
+    }
+
+
+def new_fields(started: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What a run does not know to have been started with, a line where there is something.
+
+    Args:
+      started: config.json as it was found.
+      now: the same from `with_new_fields`.
+    """
+    added = [
+        f"{prefix}{field} = {fields.show(value)}"
+        for name, prefix in (("agent_fields", "agent."), ("env_fields", "env."))
+        for field, value in now[name].items()
+        if field not in started[name]
+    ]
+    return [f"started before there was {', '.join(added)}; numbers may differ from then on"] if added else []
 
 
 def check_same(directory: Path, started: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
@@ -61,13 +79,35 @@ def check_same(directory: Path, started: Mapping[str, Any], asked: Mapping[str, 
     Raises:
       InvalidSetting: one differs; the message names it.
     """
-    started = {"shard": None} | dict(started)  # older directories have none
+    started = {"shard": None, **started}  # older directories have none
     asked = json.loads(json.dumps({name: asked[name] for name in SAME}))  # tuples as lists, as a file has them
-    for (name, was), (_, now) in zip(_flat(started, asked), _flat(asked, started), strict=True):
+    pairs = [*zip(_flat(started, asked), _flat(asked, started), strict=True)]
+    pairs.append((("grid's order", list(started["grid"])), ("", list(asked["grid"]))))  # it numbers the runs
+    for (name, was), (_, now) in pairs:
         if was != now:
             raise InvalidSetting(
                 f"{name} = {fields.show(now)}: must be {fields.show(was)}, which {str(directory)!r} was started with"
             )
+
+
+def check_runs(directory: Path, started: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+    """Refuse to go on where the runs in config.json are not those of its settings: nothing could read them in the end.
+
+    Args:
+      directory: the run directory.
+      started: its config.json.
+      made: config.json as its settings make it.
+
+    Raises:
+      Fault: they differ.
+    """
+    made = json.loads(json.dumps(made))
+    were, are = ((config["runs"], [entry["grid"] for entry in config["configurations"]]) for config in (started, made))
+    if were != are:
+        raise Fault(
+            f"run directory {str(directory)!r}: config.json is damaged: its runs and configurations are not those "
+            "of its settings"
+        )
 
 
 def _flat(values: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -102,10 +142,7 @@ def prolong(directory: Path, sweep: Sweep, started: Mapping[str, Any], steps: in
       InvalidSetting: fewer steps than it has, or programs that ended, of which only the agents are kept.
     """
     before, first = started["steps"], first_steps(started)
-    was, now, asked = (
-        Sweep(sweep.configurations, tuple(_longer(program, count) for program in sweep.programs))
-        for count in (before, max(before, steps), steps)
-    )
+    was, now, asked = (longer(sweep, count) for count in (before, max(before, steps), steps))
     if steps != first and _chunks(asked) < _chunks(was):
         raise InvalidSetting(f"steps = {steps}: must be >= {before}, which {str(directory)!r} was started with")
     if _chunks(now) == _chunks(was):
@@ -117,6 +154,11 @@ def prolong(directory: Path, sweep: Sweep, started: Mapping[str, Any], steps: in
             "of them only agents are kept"
         )
     return now, dict(started) | {"steps": steps, "prolonged_from": first}
+
+
+def longer(sweep: Sweep, steps: int) -> Sweep:
+    """The programs of `first_steps` with as many chunks as so many steps a run need."""
+    return Sweep(sweep.configurations, tuple(_longer(program, steps) for program in sweep.programs))
 
 
 def _longer(program: Program, steps: int) -> Program:
@@ -150,12 +192,17 @@ def reopen(directory: Path) -> None:
 
 
 def differences(started: Mapping[str, Any], versions: Mapping[str, str], device: str) -> list[str]:
-    """What is not as it was when a run was started, and may change its numbers, a line each."""
-    then = started.get("versions", {})
-    then = then if isinstance(then, Mapping) else {}
-    changed = [f"{name} {now} ({then.get(name)})" for name, now in versions.items() if then.get(name) != now]
-    if started.get("device") != device:
-        changed.append(f"device {device} ({started.get('device')})")
+    """What is not as it was when a run was started, and may change its numbers, a line where there is something."""
+    changed = changes(started, {"versions": versions, "device": device})
     if not changed:
         return []
     return [f"not as it was started: {', '.join(changed)}; numbers may differ from those of a run without a break"]
+
+
+def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between the versions and the device of two config.json, or of what is in their `continued_with`."""
+    was, names = then.get("versions", {}), now.get("versions", {})
+    changed = [f"{name} {version} ({was.get(name)})" for name, version in names.items() if was.get(name) != version]
+    if then.get("device") != now.get("device"):
+        changed.append(f"device {now.get('device')} ({then.get('device')})")
+    return changed

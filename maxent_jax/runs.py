@@ -28,7 +28,7 @@ import numpy as np
 import envs
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import checkpoints, freezing, stats, sweep
+from maxent_jax import checkpoints, configs, freezing, stats, sweep
 from maxent_jax.agents import agent_class
 from maxent_jax.agents.base import METRICS, Agent
 from maxent_jax.devices import Share
@@ -36,7 +36,6 @@ from maxent_jax.faults import Fault
 from maxent_jax.sweep import Chunk, Program, RunInfo
 from maxent_jax.wholes import SPOILT
 
-SCHEMA = 1
 COUNTS = ("env_steps", "updates")
 EPISODES = ("return_deterministic", "return_stochastic", "return_training", "nonfinite")
 CLOCKS = ("elapsed_seconds", "env_steps_per_second", "updates_per_second")
@@ -191,7 +190,7 @@ class Result:
     def summary(self) -> dict[str, Any]:
         """Final returns per configuration: the content of `summary.json`."""
         return {
-            "schema": SCHEMA,
+            "schema": configs.SCHEMA,
             "env_steps": int(np.nanmax(self.metrics["env_steps"])),
             "elapsed_seconds": float(np.nanmax(self.metrics["elapsed_seconds"])),
             "configurations": [self._configuration(i) for i in range(len(self.agents))],
@@ -325,14 +324,6 @@ def is_directory_of_run(path: Path) -> bool:
     return os.path.exists(path / "config.json")  # Path's own raises for a name that is too long
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """config.json of a run directory; raises what reading it raises, and `ValueError` for another schema."""
-    config = json.loads((path / "config.json").read_text())
-    if config["schema"] != SCHEMA:
-        raise ValueError(f"schema = {config['schema']!r}; must be {SCHEMA}")
-    return config
-
-
 def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Result:
     """Read a run directory.
 
@@ -353,9 +344,8 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
         raise InvalidSetting(f"run directory {str(path)!r}: has no config.json; must hold a run")
     env = envs.as_task(env) if env is not None else None
     try:
-        config = read_config(path)
+        config = configs.read(path)
         lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-        _check_runs(config)
         runs = tuple(RunInfo(entry["run"], entry["seed"], entry["configuration"]) for entry in config["runs"])
         by_run: dict[int, list[Any]] = {info.run: [] for info in runs}
         for line in lines:
@@ -368,6 +358,8 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
                 # an older directory may lack columns, but nothing else does without these counts
                 found = [line[name] if name in COUNTS else line.get(name) for line in own]
                 metrics[name][row, : len(own)] = [math.nan if value is None else value for value in found]
+        if lost := [name for name in COLUMNS if np.isinf(metrics[name]).any()]:
+            raise ValueError(f"{lost[0]} is infinite in metrics.jsonl")
         failures = {line["run"]: line["failed"] for line in lines if line.get("failed") is not None}
         failed = {run: {"step": int(one["step"]), "cause": str(one["cause"])} for run, one in failures.items()}
         grids = [entry["grid"] for entry in config["configurations"]]
@@ -377,17 +369,6 @@ def load(path: str | Path, agent: Agent | None = None, env: Any = None) -> Resul
         reason = " ".join(str(error).split())[:200]
         raise Fault(f"run directory {str(path)!r}: cannot be read ({reason})") from error
     return Result(path, config, runs, metrics, agents, tasks, failed)
-
-
-def _check_runs(config: Mapping[str, Any]) -> None:
-    """Refuse numbers of runs, programs and configurations that are none: they name rows, and folders of checkpoints."""
-    for place, entry in enumerate(config["runs"]):
-        if not all(type(entry[name]) is int for name in ("run", "seed", "configuration", "program")):
-            raise TypeError(f"runs[{place}] must be whole numbers")
-        # a shard has some of the numbers only
-        after = config["runs"][place - 1]["run"] if place else -1
-        if entry["run"] <= after or entry["configuration"] not in range(len(config["configurations"])):
-            raise ValueError(f"runs[{place}] does not fit the list of runs and configurations")
 
 
 def _agent(config: Mapping[str, Any], grid: Mapping[str, Any], agent: Agent | None) -> Agent:

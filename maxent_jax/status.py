@@ -25,7 +25,7 @@ class Status:
       steps_per_second: of all runs of the program in flight, in its last chunk; None: nothing ran yet.
       seconds_left: until the end at that speed; None where that is not known.
       runs: how many there are.
-      failed: what is known of each run that failed, by its number.
+      failed: why and when each run failed, in words, by its number.
       checkpoint: where the newest one stands, None where there is none.
       checkpoint_age: seconds since it was written.
     """
@@ -114,6 +114,8 @@ def _ends(directory: Path) -> tuple[dict[int, Any], dict[int, Any], dict[int, st
         try:
             line = json.loads(raw)
             run = int(line["run"])
+            lost = line.get("failed")
+            why = f"{lost['cause']} at step {lost['step']:,}" if lost else ""
             if not isinstance(line["env_steps"], int):
                 continue
         except SPOILT:  # a line that is being written right now, or a damaged one
@@ -121,8 +123,8 @@ def _ends(directory: Path) -> tuple[dict[int, Any], dict[int, Any], dict[int, st
         first.setdefault(run, line)
         last.pop(run, None)
         last[run] = line
-        if line.get("failed"):
-            failed[run] = line["failed"] if isinstance(line["failed"], str) else json.dumps(line["failed"])
+        if why:
+            failed[run] = why
     return first, last, failed
 
 

@@ -1,6 +1,5 @@
-"""Bad inputs to the command line, drawn by number: words, and what the line that refuses them must name.
-
-Where that is None, the command may also do without what is damaged.
+"""Bad inputs to the command line, drawn by number: words, what the line that refuses them must name, and whether a
+command may also do without what is damaged.
 
 Commands and their options are read off the command line itself, so that a new one is covered as soon as it is there.
 """
@@ -53,6 +52,8 @@ FIRST = {"envs": ("toy",)}
 """Words that make a command know its options."""
 INNER = {"submit": ("sac", "--env=toy"), "sweep": ("--grid=alpha=0.1",)}
 """What follows a command's own words."""
+FIELDS = ("agent", "env", "grid", "seeds", "steps", "envs", "evaluations", "preset", "keep", "checkpoint_every")
+"""Of config.json, as `resume` names them where what they hold is not allowed."""
 
 
 class Looked(Exception):
@@ -135,7 +136,7 @@ def too_many(rng, place):
     """A word that nobody knows."""
     words, _ = command(rng.choice([name for name in cli.COMMANDS if name not in REPEATED]))
     extra = f"{rng.choice(NAMES)}?"
-    return [*words, extra], ""
+    return [*words, extra], extra if extra.startswith("-") else repr(extra)
 
 
 def base(rng):
@@ -211,21 +212,20 @@ def out(rng, place):
 def damage(rng, place):
     """A run directory of which one thing is wrong; it also lacks checkpoints, so that no damage is harmless."""
     folder = place / "damaged"
-    kind = rng.randrange(8)
+    kind = rng.randrange(9)
     hard = kind in (0, 1, 3, 4)  # nobody could read it; the other kinds may hit what a command does not look at
-    commands = ["landscape", "film", "merge", "evaluate"]
-    name = rng.choice([*commands, "status", *(["resume", "train", "report", "compare"] if hard else [])])
+    commands = ["landscape", "film", "merge", "evaluate", "status", "resume"]
+    name = rng.choice([*commands, *(["train", "report", "compare"] if hard else [])])
     file = folder / rng.choice(["config.json", *(["metrics.jsonl"] if name not in ("resume", "train") else [])])
     text = file.read_text()
+    named = ["damaged"]
     if kind == 0:
         file.unlink()
     elif kind == 1:
         file.write_bytes(text.encode()[: rng.randrange(len(text) - 1)])
     elif kind == 2:
-        data = bytearray(text.encode())
-        for _ in range(rng.randrange(1, 9)):
-            data[rng.randrange(len(data))] = rng.randrange(256)
-        file.write_bytes(data)
+        flip(rng, file)
+        named += FIELDS
     elif kind == 3:
         file.write_bytes(
             rng.choice([b"", b"[]", b"{}", b"null", b"\0" * 9, b"[" * 99_999, b'"x"', b"1", pickle.dumps({})])
@@ -233,27 +233,82 @@ def damage(rng, place):
     elif kind == 4:
         file.unlink()
         file.mkdir()
+    elif kind == 5:
+        (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | late(rng)))
     else:
-        documents = [json.loads(line) for line in text.splitlines()] if file.suffix == ".jsonl" else [json.loads(text)]
-        spoil(rng, rng.choice(documents))
-        file.write_text("\n".join(map(json.dumps, documents)))
+        named += spoil_file(rng, file)
     if rng.random() < 0.2:
         (folder / "checkpoints").mkdir()
         (folder / "checkpoints" / "program_0").write_bytes(pickle.dumps({}))
     if name == "train":
         return ["train", "sac", "--env=toy", "--out=damaged", *(["--resume"] if kind else [])], "damaged"
-    if name == "status":
-        return ["status", "damaged"], None  # it says what it can
+    if name in ("status", "resume"):  # one says what it can, the other is told fields by their own names, too
+        return [name, "damaged"], tuple(named), not hard or name == "status"
     outs = {"landscape": "x.png", "film": "x.gif", "merge": "new", "report": "x.html", "evaluate": "x.json"}
     more = [f"--out={outs[name]}"] if name in outs else ["damaged"] if name == "compare" else []
-    return [name, "damaged", *more], ""
+    return [name, "damaged", *more], "damaged"
+
+
+def shards(rng, place):
+    """Two finished shards, of which one is damaged."""
+    folder = place / "shards" / f"shard-{rng.choice('12')}-of-2"
+    kind = rng.randrange(7)
+    inside = [path for path in sorted((folder / "checkpoints").rglob("*")) if path.is_file()]
+    files = [folder / name for name in ("config.json", "metrics.jsonl", "summary.json")]
+    file = rng.choice([*files, rng.choice(inside)])
+    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    at = rng.randrange(len(lines))
+    if kind == 0:
+        file.unlink()
+    elif kind == 1:
+        file.write_bytes(file.read_bytes()[:-2])
+    elif kind == 2:
+        flip(rng, file)
+    elif kind == 3:
+        del lines[at]
+    elif kind == 4:
+        lines.insert(rng.randrange(len(lines)), lines[at])
+    elif kind == 5:
+        lines[at] = json.dumps(json.loads(lines[at]) | {"run": rng.choice([7, -1, 0, 1, 1.5])}) + "\n"
+    else:
+        spoil_file(rng, rng.choice(files))
+    if kind in (3, 4, 5):
+        (folder / "metrics.jsonl").write_text("".join(lines))
+    where = [] if rng.random() < 0.5 else ["--out=new"]
+    # what two shards do not have in common may be said of either
+    return ["merge", "shards", *where], ("shard-1-of-2", "shard-2-of-2", "shard 1/2", "shard 2/2"), kind not in (3, 4)
+
+
+def flip(rng, file):
+    """Some bytes of a file are others."""
+    data = bytearray(file.read_bytes())
+    for _ in range(rng.randrange(1, 9)):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    file.write_bytes(data)
+
+
+def late(rng):
+    """Junk where a run has something only after it was prolonged, moved, or told how often to save."""
+    names = ("prolonged_from", "continued_with", "shard", "keep", "checkpoint_every", "preset")
+    return {rng.choice(names): rng.choice(JUNK)}
+
+
+def spoil_file(rng, file):
+    """Junk at a random place of a file of JSON; the names that lead there."""
+    text = file.read_text()
+    documents = [json.loads(line) for line in text.splitlines()] if file.suffix == ".jsonl" else [json.loads(text)]
+    names = spoil(rng, rng.choice(documents))
+    file.write_text("\n".join(map(json.dumps, documents)))
+    return names
 
 
 def spoil(rng, document):
-    """Put junk at a random place of a JSON document, or take a key away."""
+    """Put junk at a random place of a JSON document, or take a key away; the names that lead there."""
+    names = []
     while True:
         keys = list(document) if isinstance(document, dict) else range(len(document))
         key = rng.choice(keys)
+        names += [key] if isinstance(key, str) else []
         if isinstance(document[key], (dict, list)) and document[key] and rng.random() < 0.7:
             document = document[key]
             continue
@@ -261,21 +316,26 @@ def spoil(rng, document):
             del document[key]
         else:
             document[key] = rng.choice(JUNK)
-        return
+        return names
 
 
-KINDS = (option, option, option, field_value, field_name, word, too_many, grid, out, damage, damage, damage)
+KINDS = (option, option, option, field_value, field_name, word, too_many, grid, out, damage, damage, damage, shards)
 
 
 def case(number, written, place):
-    """The words of input `number`, in a folder that is made anew for it, and what its last line must name; see above.
+    """Input `number`, in a folder that is made anew for it.
 
     Args:
       number: which.
-      written: a folder with `config.json` and `metrics.jsonl` as training writes them.
+      written: a folder with `config.json` and `metrics.jsonl` as training writes them; beside it, `shards`.
       place: the folder to make; the words are given there.
+
+    Returns:
+      The words; the names of which the last line must have one where they are refused; whether they may be accepted.
     """
     rng = random.Random(number)
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(written, place / "damaged")
-    return KINDS[number % len(KINDS)](rng, place)
+    shutil.copytree(written.parent / "shards", place / "shards")
+    words, named, *harmless = KINDS[number % len(KINDS)](rng, place)
+    return words, (named,) if isinstance(named, str) else named, any(harmless)

@@ -232,6 +232,53 @@ def test_other_versions_are_a_warning_and_are_kept(broken, straight, capsys):
     assert_equal(result, straight())
 
 
+def without(directory, side, field):
+    """As an older version would have left it, which did not know the field."""
+    config = json.loads((directory / "config.json").read_text())
+    del config[side][field]
+    (directory / "config.json").write_text(json.dumps(config))
+
+
+def test_a_field_that_is_new_is_a_warning_where_it_stands_at_its_default(broken, straight, capsys):
+    without(broken, "agent_fields", "auto_alpha")
+    without(broken, "env_fields", "reward_hit")
+    assert cli.main(["resume", str(broken)]) == 0
+    told = "warning: started before there was agent.auto_alpha = False, env.reward_hit = "
+    assert told in capsys.readouterr().out
+    assert_equal(runs.load(broken), straight())
+    assert runs.load(broken).config["agent_fields"] == straight().config["agent_fields"]
+
+
+def test_a_field_that_is_new_is_refused_where_it_does_not_stand_at_its_default(broken):
+    without(broken, "agent_fields", "batch_size")
+    with pytest.raises(InvalidSetting, match=r"agent\.batch_size = 8: must be 256, which '.*run' was started with"):
+        train(broken, resume=True)
+
+
+def test_a_grid_in_another_order_is_refused():
+    """Its order numbers the configurations."""
+    grid = {"alpha": [0.1, 0.2], "gamma": [0.9, 0.99]}
+    started = dict.fromkeys(resuming.SAME) | {"agent_fields": {}, "env_fields": {}, "grid": grid}
+    resuming.check_same("x", started, started)
+    other = started | {"grid": dict(reversed(grid.items()))}
+    with pytest.raises(
+        InvalidSetting, match=r"grid's order = \['gamma', 'alpha'\]: must be \['alpha', 'gamma'\], which"
+    ):
+        resuming.check_same("x", started, other)
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", 5), ("program", 1)])
+def test_runs_that_are_not_those_of_the_settings_are_damage_before_anything_is_trained(name, value, broken, capsys):
+    config = json.loads((broken / "config.json").read_text())
+    config["runs"][1][name] = value
+    (broken / "config.json").write_text(json.dumps(config))
+    before = {file: file.read_bytes() for file in broken.rglob("*") if file.is_file()}
+    assert cli.main(["resume", str(broken)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "config.json is damaged: its runs and configurations are not those of its settings" in line
+    assert {file: file.read_bytes() for file in broken.rglob("*") if file.is_file()} == before
+
+
 def flip(path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

@@ -3,11 +3,12 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 
 import maxent_jax
-from maxent_jax import cli, locks, status
+from maxent_jax import cli, freezing, locks, runs, status
 from maxent_jax.checkpoints import Place
 from maxent_jax.commands import watching
 from maxent_jax.progress import Reporter
@@ -69,11 +70,14 @@ def test_a_run_in_training_and_its_end(directory):
 
 
 def test_failed_runs_are_named(directory, capsys):
+    metrics = {"failed_step": np.array([-1, 1040]), "failed_cause": np.array([0, freezing.LOSS])}
+    line = {"run": 1, "seed": 1, "env_steps": 1072, "failed": freezing.describe(metrics, 1)}
     with open(directory / "metrics.jsonl", "a") as file:
-        file.write('{"run": 1, "seed": 1, "env_steps": 104, "failed": "loss"}\n')
-    assert status.read(directory).failed == {1: "loss"}
+        file.write(runs.to_line(line))
+        file.write(runs.to_line(line | {"run": 0, "failed": 3}))  # damage
+    assert status.read(directory).failed == {1: "loss at step 1,040"}
     assert cli.main(["status", str(directory)]) == 0
-    assert "failed      1 of 2: run 1 (loss)" in capsys.readouterr().out
+    assert "failed      1 of 2: run 1 (loss at step 1,040)" in capsys.readouterr().out
 
 
 def test_watch_repeats_until_training_ends(directory, capsys, monkeypatch):
