@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import psutil
 import pytest
+import runs_compared
 import tiny
 
 from envs.fields import InvalidSetting
@@ -146,7 +147,8 @@ def test_slurm_trains_on_where_it_took_a_turn_away(tmp_path):
     """One shard's time is over, the machine of the other is taken: each saves, is queued again, and goes on."""
     pytest.importorskip("submitit")
     words = [*WORDS, "--steps=51200", "--evaluations=320", "--checkpoint-every=1000"]
-    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
+    alone = submit.Shards(tuple(words), tmp_path / "alone", 2)
+    assert [main(words) for words in alone.all()] == [0, 0]
     shards = submit.Shards(tuple(words), tmp_path / "shards", 2)
     folders = [shards.out / f"shard-{index}-of-2" for index in (1, 2)]
     jobs = submit.slurm(shards, minutes=10, parameters={}, cluster="local")
@@ -171,7 +173,8 @@ def test_slurm_trains_on_where_it_took_a_turn_away(tmp_path):
         assert job.stderr().count("Requeued job") == 1
         assert f"{submit.MOST_TURNS} remaining" in job.stderr() or f"{submit.MOST_TURNS - 1} remaining" in job.stderr()
         assert "goes on from chunk" in job.stdout()
-    assert_as_whole(shards.out, runs.load(tmp_path / "whole"))
+    for folder in folders:
+        runs_compared.assert_equal_runs(runs.load(folder), runs.load(alone.out / folder.name))
 
 
 @pytest.mark.slow
