@@ -73,8 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return interrupts.EXIT_CODE
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's own last flush complains
-    except SystemExit as stop:  # tyro's: --help
-        return int(stop.code or 0)
+    except SystemExit as stop:
+        if stop.code:  # of somebody in whose process this is called, say of a handler of a signal
+            raise
+        return 0  # tyro's: --help
     return 0
 
 

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM that lose nothing: the first ends training after the chunk in flight, a second one at once.
 
-SIGTERM is what schedulers send before they end a process.
+SIGTERM is what schedulers send before they end a process, and USR2 is how Slurm is mostly told to say that the time is
+nearly over: it asks as SIGTERM does, and never ends at once, however often and after whatever it comes.
 """
 
 import os
@@ -51,28 +52,32 @@ class Watch:
 
 @contextmanager
 def watch(announce: Callable[[], None], leave: Callable[[], None] = lambda: None) -> Iterator[Watch]:
-    """Hear Ctrl-C and SIGTERM until the block ends.
+    """Hear Ctrl-C and SIGTERM until the block ends; USR2, too, unless somebody else hears it.
 
     Args:
       announce: called at the first one.
-      leave: called at the second one, right before the process ends; must be quick.
+      leave: called at the second Ctrl-C or SIGTERM, right before the process ends; must be quick.
 
     Yields:
       The watch; `asked` turns True at the first of them. Outside the main thread Python delivers no signals, and it
       stays False.
     """
-    watcher = Watch()
+    watcher, firm = Watch(), []
 
     def hear(signum: int, frame: Any) -> None:
         del frame
-        if watcher.asked:
+        if signum in SIGNALS:
+            firm.append(signum)
+        if len(firm) > 1:
             leave()
             os._exit(128 + signum)  # at once: a computation in flight cannot be stopped in any gentler way
-        watcher.signal = signal.Signals(signum)
-        announce()
+        if not watcher.asked:
+            watcher.signal = signal.SIGINT if signum == signal.SIGINT else signal.SIGTERM
+            announce()
 
     main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, hear) for number in SIGNALS} if main else {}
+    free = () if signal.getsignal(signal.SIGUSR2) is not signal.SIG_DFL else (signal.SIGUSR2,)
+    before = {number: signal.signal(number, hear) for number in (*SIGNALS, *free)} if main else {}
     try:
         yield watcher
     finally:

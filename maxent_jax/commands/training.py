@@ -2,14 +2,16 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from envs import fields
 from envs.fields import InvalidSetting, Setting
-from maxent_jax import api, cache, hosts, submit, trackers
+from maxent_jax import api, cache, hosts, interrupts, submit, trackers
 from maxent_jax.commands import common, watching
 from maxent_jax.merging import merge
 from maxent_jax.options import GRID, NO_CACHE, RESUME, TENSORBOARD, WANDB, WATCH, option, parse, required, take_apart
@@ -40,8 +42,14 @@ SUBMIT = (
     option("cluster", str, "the engine", "local", choices=submit.CLUSTERS),
     option("shards", int, "how many shards", 2, low=1),
     option("at_once", int, "local: processes side by side", 1, low=1),
-    option("retries", int, "local, ray: how often a shard that was killed or lost is started again", 3, low=0),
+    option("retries", int, "local, ray: how often a shard that was stopped, killed or lost is started again", 3, low=0),
     option("minutes", int, "slurm: most minutes of a shard's turn; it is queued again and goes on", 60, low=1),
+    option(
+        "notice",
+        int,
+        f"slurm: seconds before a turn's end at which a shard saves; none: {submit.NOTICE}, at most a quarter of it",
+        low=10,
+    ),
     option("slurm", str, "slurm: NAME=VALUE,... for sbatch, like partition=gpu,gres=gpu:1"),
     option("address", str, "ray: a running cluster's; none: one that is started here"),
     option("gpus", float, "ray: GPUs of a shard, may be a part of one", 0.0, low=0),
@@ -116,15 +124,16 @@ def submit_command(words: list[str]) -> None:
     if command[0] not in COMMAND.choices:
         raise fields.unknown(f"COMMAND {command[0]!r}", command[0], COMMAND.choices)
     inner = (*taken.positional[1:], *rest)
-    out, count = Path(options["out"]), options["shards"]
+    out, count = Path(options["out"]).absolute(), options["shards"]
     shards = submit.Shards((*command, *inner), out, count)
+    jax.config.update("jax_platforms", "cpu")  # an accelerator of this machine is the shards'
     for words in (shards.of(1), shards.of(count)):  # a mistake is told here, not in every shard's log
         request = _training(words[0], words[1:], (GRID,) if words[0] == "sweep" else ())
         if request is not None:
             agent, env, asked = request
             if (told := asked.pop("distributed")) is not None:
                 raise InvalidSetting(f"distributed = {told!r}: must be left out here; a shard is one process")
-            api.prepare(agent, env, **asked)
+            api.prepare(agent, env, **asked, memory=math.inf)  # they may train on larger machines
     out.mkdir(parents=True, exist_ok=True)
     if options["cluster"] == "slurm":
         _queue(shards, options)
@@ -134,11 +143,12 @@ def submit_command(words: list[str]) -> None:
 
 def _queue(shards: submit.Shards, options: Mapping[str, Any]) -> None:
     """Hand the shards to Slurm."""
-    jobs = submit.slurm(shards, options["minutes"], _pairs(options["slurm"]))
+    jobs = submit.slurm(shards, options["minutes"], _pairs(options["slurm"]), options["notice"])
     ids = ", ".join(str(job.job_id) for job in jobs[:8])
     common.CONSOLE.print(f"{shards.count} shards submitted: {ids}{' ...' * (len(jobs) > 8)}", soft_wrap=True)
     if options["watch"]:
         watching.follow(shards.out, lambda: all(job.done() for job in jobs))
+        submit.check_queued(shards, jobs)
     else:
         common.CONSOLE.print(f"`{common.PROGRAM} status {shards.out} --watch` follows them", soft_wrap=True)
     common.CONSOLE.print(f"`{common.PROGRAM} merge {shards.out}` puts them together", soft_wrap=True)
@@ -147,16 +157,14 @@ def _queue(shards: submit.Shards, options: Mapping[str, Any]) -> None:
 def _train_shards(shards: submit.Shards, options: Mapping[str, Any]) -> None:
     """Train the shards with an engine that needs this process; returns when they are finished."""
     if options["cluster"] == "ray":
-        work = functools.partial(submit.ray, shards, options["address"], options["gpus"], options["retries"])
+        engine = submit.Ray(shards, options["address"], options["gpus"], options["retries"])
     else:
-        work = functools.partial(submit.local, shards, options["at_once"], options["retries"], options["watch"])
-    if options["watch"]:
-        with ThreadPoolExecutor(1) as engine:
-            done = engine.submit(work)
-            watching.follow(shards.out, done.done)
-            done.result()
-    else:
-        work()
+        engine = submit.Local(shards, options["at_once"], options["retries"], options["watch"])
+    try:
+        submit.attend(engine, functools.partial(watching.follow, shards.out) if options["watch"] else None)
+    except interrupts.Interrupted:
+        common.CONSOLE.print(f"{shards.out}: interrupted; the same command goes on", soft_wrap=True)
+        raise
     told = f"{shards.out}: {shards.count} shards finished"
     common.CONSOLE.print(f"{told}; `{common.PROGRAM} merge {shards.out}` puts them together", soft_wrap=True)
 

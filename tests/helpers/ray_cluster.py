@@ -32,7 +32,7 @@ def main(out: str, *words: str) -> None:
 
     def train() -> None:
         try:
-            submit.ray(shards, address=cluster.address)
+            submit.Ray(shards, address=cluster.address).train()
         except Exception as error:
             failed.append(repr(error))
 

@@ -18,8 +18,8 @@ def assert_equal_runs(one, other, agent=None, env=None):
     """Two results, or their directories: the same lines, and parameters to the bit."""
     assert lines(one.path) == lines(other.path)
     one, other = (runs.load(result.path, agent, env) for result in (one, other))
-    for run in range(len(other.runs)):
-        jax.tree.map(np.testing.assert_array_equal, one.agent_state(run), other.agent_state(run))
+    for info in other.runs:  # a shard has some numbers only
+        jax.tree.map(np.testing.assert_array_equal, one.agent_state(info.run), other.agent_state(info.run))
     for result in (one, other):
         assert json.loads((result.path / "summary.json").read_text()) == result.summary | {"complete": True}
     assert not [path for path in one.path.rglob("*") if ".part" in path.name or "tmp" in path.name]

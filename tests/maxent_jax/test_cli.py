@@ -396,6 +396,13 @@ def test_help_of_every_command(command, capsys):
     assert "--help" in out
 
 
+def test_an_exit_that_a_handler_wants_is_left_alone(monkeypatch):
+    monkeypatch.setitem(cli.COMMANDS, "envs", lambda words: sys.exit(144))
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["envs"])
+    assert stop.value.code == 144
+
+
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
 def test_help_lists_the_commands(words, capsys):
     assert cli.main(words) == 0

@@ -119,6 +119,33 @@ def test_watch_hears_while_work_is_going_on():
     assert said == ["heard"]
 
 
+def test_a_scheduler_may_say_twice_that_time_is_nearly_over(monkeypatch):
+    said = []
+    monkeypatch.setattr(os, "_exit", said.append)
+    with interrupts.watch(lambda: said.append("heard"), lambda: said.append("left")) as watch:
+        for number in (signal.SIGUSR2, signal.SIGTERM, signal.SIGUSR2):  # as Slurm may
+            signal.raise_signal(number)
+        assert watch.signal == signal.SIGTERM
+        assert said == ["heard"]
+        signal.raise_signal(signal.SIGTERM)
+    assert said == ["heard", "left", 143]
+    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+def test_usr2_is_left_to_whom_it_belongs():
+    def theirs(signum, frame):
+        heard.append(signum)
+
+    heard, before = [], signal.signal(signal.SIGUSR2, theirs)
+    try:
+        with interrupts.watch(lambda: None) as watch:
+            signal.raise_signal(signal.SIGUSR2)
+            assert not watch.asked
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert heard == [signal.SIGUSR2]
+
+
 def test_watch_gives_the_signal_back():
     before = signal.getsignal(signal.SIGINT)
 

@@ -167,5 +167,40 @@ def test_a_folder_of_shards_is_shown_until_the_engine_is_done(directory, tmp_pat
     watching.follow(tmp_path, lambda: next(answers))
     out = capsys.readouterr().out
     assert out.count("3 shards, 1 stopped, 2 not begun") == 2
-    assert cli.main(["status", str(tmp_path), "--watch"]) == 0  # nothing trains, so it does not wait
+    assert cli.main(["status", str(tmp_path)]) == 0
     assert "2/3" in capsys.readouterr().out
+
+
+def test_shards_are_watched_until_all_are_finished(directory, tmp_path, monkeypatch, capsys):
+    """None has begun; one trains and stops; it is finished and the other has not begun; both are finished."""
+    folder = tmp_path / "shards"
+    first, second = (folder / f"shard-{index}-of-2" for index in (1, 2))
+    config = json.loads((directory / "config.json").read_text()) | {"shard": "1/2"}
+
+    def finish(shard):
+        shutil.copytree(directory, shard, dirs_exist_ok=True)
+        (shard / "config.json").write_text(json.dumps(config))
+        (shard / "summary.json").write_text('{"complete": true}')
+
+    def begin():
+        shutil.copytree(directory, first)
+        (first / "config.json").write_text(json.dumps(config))
+
+    meanwhile = iter([(folder / "slurm").mkdir, begin, lambda: finish(first), lambda: None, lambda: finish(second)])
+    monkeypatch.setattr(watching.time, "sleep", lambda seconds: next(meanwhile)())
+    assert cli.main(["status", str(folder), "--watch"]) == 2  # there is no such folder
+    folder.mkdir()
+    assert cli.main(["status", str(folder)]) == 2
+    capsys.readouterr()
+    assert cli.main(["status", str(folder), "--watch"]) == 0
+    assert next(meanwhile, None) is None
+    out = capsys.readouterr().out
+    assert out.startswith(f"{folder}: no shard has begun yet\n")
+    for told in ("1 stopped, 1 not begun", "1 finished, 1 not begun", "2 shards, 2 finished"):
+        assert told in out
+
+
+def test_a_folder_of_something_else_is_not_waited_for(tmp_path, capsys):
+    (tmp_path / "notes.txt").touch()
+    assert cli.main(["status", str(tmp_path), "--watch"]) == 2
+    assert "must hold a run" in capsys.readouterr().err
