@@ -19,7 +19,7 @@ MOST_EVENT_FILES = 100
 """Each run has an event file of its own, so that TensorBoard lays runs over each other; open files are few."""
 WHO_AND_WHEN = ("run", "seed", "env_steps")
 SECONDS_OF_WANDB = 20
-"""What W&B may take to begin, and to hand over the rest at the end; what it could not, `wandb sync` can."""
+"""What W&B is given to begin, beside what it looks up before, and to hand over the rest; later `wandb sync` can."""
 
 
 class Tracker(Protocol):

@@ -207,6 +207,7 @@ def test_wandb_offline_keeps_what_metrics_jsonl_gets(tmp_path, monkeypatch):
     following.log([LINE | {"env_steps": 80, "q_mean": 0.25}])
     following.close()
     assert reports == []
+    sys.modules["wandb"].teardown()  # its own process has written all by then
     (file,) = tmp_path.glob(f"wandb/offline-run-*-{trackers._id(tmp_path / 'wandb')}/*.wandb")
     values = {"updates": 20, "q_mean": 0.5, "env_steps": 40}
     assert logged(file) == [
