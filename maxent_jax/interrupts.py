@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ T = TypeVar("T")
 EXIT_CODE = 130
 """After Ctrl-C; after another signal 128 and its number, as shells have it."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class Interrupted(KeyboardInterrupt):
@@ -38,7 +39,7 @@ class Watch:
     def __init__(self) -> None:
         """Nothing asked for yet."""
         self.signal: signal.Signals | None = None
-        self._worker = ThreadPoolExecutor(1)
+        self._worker = futures.ThreadPoolExecutor(1)
 
     @property
     def asked(self) -> bool:
@@ -47,7 +48,10 @@ class Watch:
 
     def wait_for(self, work: Callable[[], T]) -> T:
         """The result of `work`; signals are handled meanwhile."""
-        return self._worker.submit(work).result()
+        future = self._worker.submit(work)
+        while not futures.wait([future], SECONDS_BETWEEN_LOOKS).done:  # a signal that another thread takes wakes no one
+            pass
+        return future.result()
 
 
 @contextmanager

@@ -185,7 +185,7 @@ def attend(engine: Local | Ray, meanwhile: Callable[[Callable[[], bool]], None] 
         done = own.submit(engine.train)
         if meanwhile is not None:
             meanwhile(done.done)
-        done.exception()  # waits
+        watch.wait_for(done.exception)
     if watch.signal is not None:
         raise interrupts.Interrupted(None, 128 + watch.signal)
     done.result()

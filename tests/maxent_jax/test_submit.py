@@ -146,7 +146,7 @@ submit.attend(submit.Local(submit.Shards((), {str(tmp_path)!r}, 1)))
 def test_slurm_trains_on_where_it_took_a_turn_away(tmp_path):
     """One shard's time is over, the machine of the other is taken: each saves, is queued again, and goes on."""
     pytest.importorskip("submitit")
-    words = [*WORDS, "--steps=51200", "--evaluations=320", "--checkpoint-every=1000"]
+    words = [*WORDS, "--steps=409600", "--evaluations=320", "--checkpoint-every=1000"]  # seconds, to be told in
     alone = submit.Shards(tuple(words), tmp_path / "alone", 2)
     assert [main(words) for words in alone.all()] == [0, 0]
     shards = submit.Shards(tuple(words), tmp_path / "shards", 2)
