@@ -82,15 +82,15 @@ class Summary:
 
 
 def digits(value: float | None) -> str:
-    """Three digits, or all before the point; nothing for None.
+    """Four digits, or all before the point; nothing for None.
 
     Example:
-      >>> digits(-1234567.8), digits(0.12345), digits(None)
-      ('-1,234,568', '0.123', '')
+      >>> digits(-1234567.8), digits(0.123456), digits(None)
+      ('-1,234,568', '0.1235', '')
     """
     if value is None:
         return ""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def shown(numbers: Mapping[str, Any] | None) -> str:

@@ -14,7 +14,8 @@ def test_model_is_misled_by_the_extension_only_where_entropy_counts(tmp_path):
 
 
 def numbers(*values):
-    return {"mean": float(np.mean(values)), "low": min(values), "high": max(values), "per_seed": list(values)}
+    ends = {"iqm": float(np.mean(values)), "iqm_low": min(values), "iqm_high": max(values)}
+    return ends | {"mean": 7.0, "low": 6.0, "high": 8.0, "per_seed": list(values)}
 
 
 def test_figure_and_tables_show_every_agent(tmp_path):
@@ -27,7 +28,7 @@ def test_figure_and_tables_show_every_agent(tmp_path):
     extended.draw(rows, known, tmp_path / "extended.png", "A caption.")
     assert matplotlib.image.imread(tmp_path / "extended.png").shape[1] > 1000
     shown = bifurcation.tables([], rows)[-1]
-    assert list(shown.columns[2].cells) == ["-2 [-2, -1]"] * 4
+    assert list(shown.columns[2].cells) == ["-1.5 [-2, -1]"] * 4
     assert list(shown.columns[3].cells) == ["-4 [-5, -3]"] * 4
 
 

@@ -85,7 +85,7 @@ def test_interval_leans_as_the_values_do():
 
 
 def test_cells_of_a_table():
-    assert stats.shown({"value": 0.7512, "low": 0.5, "high": 0.9}) == "0.751 [0.5, 0.9]"
+    assert stats.shown({"value": 0.7512, "low": 0.5, "high": 0.9}) == "0.7512 [0.5, 0.9]"
     assert stats.shown({"value": None, "low": None, "high": None}) == "undefined"
     both = {"mean": 1.0, "low": 0.0, "high": 2.0, "iqm": -12345.6, "iqm_low": -20000.0, "iqm_high": 7.25}
     assert stats.shown(both) == "-12,346 [-20,000, 7.25]"
