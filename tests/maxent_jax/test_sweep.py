@@ -151,9 +151,10 @@ def assert_same(alone, among, row):
     """The runs of one program have the metrics and the state of these rows of the other."""
     for one, many in zip(alone.metrics, among.metrics, strict=True):
         assert one.keys() == many.keys()
-        for name in one:  # similarities of the nearly flat landscapes of fresh critics amplify rounding
+        for name in one:  # episodes, and similarities of the nearly flat landscapes of fresh critics, amplify rounding
+            far = 1e-4 if name.startswith("return") else 1e-5
             close = 5e-2 if name.startswith("similarity") else 1e-5
-            np.testing.assert_allclose(one[name], many[name][row], rtol=1e-5, atol=close, err_msg=name)
+            np.testing.assert_allclose(one[name], many[name][row], rtol=far, atol=close, err_msg=name)
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
     jax.tree.map(lambda one, many: close(one, many[row]), alone.states, among.states)
 
