@@ -155,7 +155,8 @@ def assert_same(alone, among, row):
             far = 1e-4 if name.startswith("return") else 1e-5
             close = 5e-2 if name.startswith("similarity") else 1e-5
             np.testing.assert_allclose(one[name], many[name][row], rtol=far, atol=close, err_msg=name)
-    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+    # where a gradient is nearly 0, rounding moves Adam's step by a part of the learning rate
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-4)
     jax.tree.map(lambda one, many: close(one, many[row]), alone.states, among.states)
 
 
