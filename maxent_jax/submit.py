@@ -244,10 +244,9 @@ class Turn:
         return _submitit().helpers.DelayedSubmission(Turn(self.words, self.patience))
 
     def _stop(self) -> None:
+        # Slurm may have sent it SIGTERM, of which a second is one too many
         if self._process is not None:
-            self._process.send_signal(
-                signal.SIGUSR2
-            )  # Slurm may have sent it SIGTERM, of which a second is one too many
+            self._process.send_signal(signal.SIGUSR2)
 
 
 def slurm(

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 import commands
 import pytest
 import tiny
+from waiting import until
 
 from maxent_jax import interrupts, runs
 
@@ -17,14 +18,6 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 # Chunks of the size that other tests have compiled, and far more of them than anybody waits for.
 LONG = "train sac --env toy --seeds 3 --steps 320000 --evaluations 10000 --out run".split()  # noqa: SIM905
-
-
-def until(happened, seconds=100):
-    """Wait for something."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import runs_compared
 import tiny
+from waiting import until
 
 from envs.fields import InvalidSetting
 from maxent_jax import api, checkpoints, resuming, runs, submit
@@ -52,14 +53,6 @@ def test_processes_of_this_machine(whole, tmp_path, capsys):
     assert "2 shards, 2 finished" in told
     assert f"maxent-jax merge {out}" in told.replace("\n", "")
     assert_as_whole(out, whole)
-
-
-def until(happened, seconds=100):
-    """Wait for something."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_killed_process_is_started_again_and_a_mistaken_one_is_not(tmp_path, monkeypatch):
