@@ -108,9 +108,6 @@ def train(
         shard=shard,
         trackers=trackers,
     )
-    if job.started is not None and console is not None and jax.process_index() == 0:
-        for line in resuming.new_fields(job.started, job.config):
-            console.print(f"{job.out}: warning: {line}", markup=False, highlight=False, soft_wrap=True)
     return execute(job, console)
 
 

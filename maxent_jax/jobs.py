@@ -201,7 +201,7 @@ def _start(job: Job, reporter: Reporter) -> Place | str | None:
                 f"run directory {str(job.out)!r}: has results and no checkpoint to go on from; nothing was changed"
             )
         changed = resuming.differences(found, runs.versions(), runs.device())
-        for line in (*notes, *changed):
+        for line in (*notes, *resuming.new_fields(found, config), *changed):
             reporter.say(f"{job.out}: warning: {line}")
         if changed:
             now = {"versions": runs.versions(), "device": runs.device(), "command": sys.argv}
