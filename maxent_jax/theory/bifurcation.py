@@ -11,12 +11,17 @@ and |A| > 1, several in a row do.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from maxent_jax.theory.mdp import TabularMDP, as_float64, as_temperature, solve_soft
+from maxent_jax.theory.mdp import TabularMDP, as_float64, one_temperature, reachable, solve_soft
+
+MOST_INSERTED = 5_000
+"""States that are inserted behind one state: their transitions alone take 0.2 GB for each action of the model."""
+ROUNDING = 1e-12
+"""A volume that exceeds 1 by less is 1: sums of cells are not exact."""
 
 
 class Inserted(NamedTuple):
@@ -70,12 +75,13 @@ def bifurcate(
 
     Args:
       mdp: one model with at least two actions; a volume above 1 where actions are to become more likely.
-      state: which state; several are changed one after the other.
+      state: which state, or several different ones.
       target: (A,) the wanted density at `state`; for several states (len(state), A).
-      alpha: the temperature at which it is to be optimal, above 0.
-      penalty: what the bad part of an inserted state costs; None: twice as much volume as needed stays bad.
+      alpha: the temperature at which it is to be optimal, above 0, in units of the reward.
+      penalty: what the bad part of an inserted state costs, likewise; None: twice as much volume as needed stays bad.
       keep_value: keep the soft value of `state`, and so everything else. Otherwise it may fall, which is possible for
-        every volume, and changes the soft values of those states from which it can be reached.
+        every volume, and changes the soft values of those states from which it can be reached. It must then not be
+        reached from itself: the fall would change what its own actions are worth.
 
     Returns:
       The extended model, its old states and actions with their old numbers, and what was inserted. Inserted states have
@@ -83,6 +89,8 @@ def bifurcate(
 
     Raises:
       ValueError: there is no such model; the message says which condition fails.
+
+    Source: ours; that such a model exists is a theorem of arXiv 2506.05615.
 
     Example:
       >>> import numpy as np
@@ -93,44 +101,47 @@ def bifurcate(
       >>> info.stages(0)  # the second was unlikely: more volume is needed to make it attractive
       {0: 1, 1: 3}
     """
-    if mdp.reward.ndim != 2 or mdp.reward.shape[1] < 2:
-        raise ValueError(f"mdp of shape {mdp.reward.shape}: must be one model with at least two actions")
-    if float(as_temperature(alpha)) == 0:
-        raise ValueError("alpha = 0: must be > 0")
-    if np.ndim(state):
-        states, targets = np.asarray(state), as_float64(target, "target")
-        if len(set(states.tolist())) < len(states) or targets.shape != (len(states), mdp.reward.shape[1]):
-            raise ValueError(
-                f"target of shape {targets.shape}: must be one row for each of {len(states)} states, all different"
-            )
-        info = Info((), {}, {})
-        for one, wanted in zip(states.tolist(), targets, strict=True):
-            mdp, more = bifurcate(mdp, one, wanted, alpha, penalty, keep_value)
-            info = Info(info.inserted + more.inserted, info.penalty | more.penalty, info.factor | more.factor)
-        return mdp, info
+    _check_model(mdp)
+    alpha, states = one_temperature(alpha), _as_states(mdp, state, "state")
+    targets, shape = as_float64(target, "target"), (*np.shape(state), mdp.reward.shape[1])
+    if targets.shape != shape:
+        raise ValueError(f"target of shape {targets.shape}: must be {shape}, a density for each action")
+    wanted = dict(zip(states, targets.reshape(-1, shape[-1]), strict=True))
+    inserted, penalties, factors = (), {}, {}
+    later_first = states if keep_value else sorted(states, key=lambda s: len(_behind(mdp, s)))
+    for one in later_first:
+        mdp, more, penalties[one], factors[one] = _change(mdp, one, wanted[one], alpha, penalty, keep_value)
+        inserted += more
+    return mdp, Info(inserted, penalties, factors)
 
-    state = int(state)  # pyright: ignore[reportArgumentType]
-    if not 0 <= state < len(mdp.reward):
-        raise ValueError(f"state = {state}: must be one of 0 to {len(mdp.reward) - 1}")
+
+def _change(
+    mdp: TabularMDP, state: int, target: np.ndarray, alpha: float, penalty: float | None, keep_value: bool
+) -> tuple[TabularMDP, tuple[Inserted, ...], float, float]:
+    """`bifurcate` of one state: the model, what was inserted, the penalty and the factor."""
     measure, volume = mdp.measure[state], float(mdp.volume[state])
-    wanted = as_float64(target, "target")
-    _check_density(wanted, measure)
+    _check_density(target, measure)
     actions = np.flatnonzero(measure)
     policy = solve_soft(mdp, alpha).policy[state, actions]
-    ratio, factor = _ratios(wanted[actions], policy, volume, keep_value)
-    stages = np.ones(len(actions), int)
-    if volume > 1:
-        stages = np.maximum(1, np.ceil(np.log(ratio) / np.log(volume) - 1e-12)).astype(int)
-    last = np.minimum(ratio / volume ** (stages - 1.0), volume)
-    if penalty is None:
-        penalty = float(alpha * np.log(2 * volume / last.min()))
-    leak = np.exp(-penalty / alpha)
-    if not volume * leak < last.min():
-        needed = alpha * np.log(volume / last.min())
-        raise ValueError(f"penalty = {penalty:g}: must be > {needed:g}, or even a tiny good set is too attractive")
-    good = np.clip((last - volume * leak) / (1 - leak), 0, volume)
-    extended, inserted = _insert(mdp, state, actions, stages, good, penalty)
-    return extended, Info(inserted, {state: float(penalty)}, {state: factor})
+    ratio, factor = ratios(target[actions], policy, volume, keep_value)
+    check_fall(mdp, state, factor)
+    stages = np.ones(len(actions))
+    if volume > 1 + ROUNDING:
+        stages = np.maximum(1, np.ceil(np.log(ratio) / np.log(volume) - ROUNDING))
+    if stages.sum() > MOST_INSERTED:
+        raise ValueError(
+            f"target: at a volume of {volume:g} it takes {stages.sum():.3g} inserted states, and at most "
+            f"{MOST_INSERTED} are allowed; a larger volume is needed, or keep_value=False"
+        )
+    last = np.minimum(ratio / volume ** (stages - 1), volume)
+    least = alpha * (np.log(volume) - np.log(last.min()))
+    penalty = float(least + alpha * np.log(2) if penalty is None else as_float64(penalty, "penalty"))
+    leak = volume * np.exp(-penalty / alpha)
+    if not leak < last.min():
+        raise ValueError(f"penalty = {penalty:g}: must be > {least:g}, or even a tiny good set is too attractive")
+    good = np.clip((last - leak) / (1 - leak / volume), 0, volume)
+    extended, inserted = _insert(mdp, state, actions, stages.astype(int), good, penalty)
+    return extended, inserted, penalty, factor
 
 
 def insert(
@@ -152,6 +163,8 @@ def insert(
     Raises:
       ValueError: states that there are not, volumes out of range, or a negative penalty.
 
+    Source: ours, as `bifurcate`.
+
     Example:
       >>> import numpy as np
       >>> choice = TabularMDP(np.ones((1, 2, 1)), np.array([[1.0, 0.9]]), np.zeros((1, 2)), np.ones((1, 2)))
@@ -159,29 +172,57 @@ def insert(
       >>> solve_soft(fiddly, 0.5).policy[0].round(2).tolist()  # the first is better, and avoided
       [0.11, 0.89]
     """
-    states, good = [int(state) for state in states], as_float64(good, "good")
-    if mdp.reward.ndim != 2 or mdp.reward.shape[1] < 2:
-        raise ValueError(f"mdp of shape {mdp.reward.shape}: must be one model with at least two actions")
-    if len(set(states)) < len(states) or not set(states) <= set(range(len(mdp.reward))):
-        raise ValueError(f"states = {states}: must be different ones of 0 to {len(mdp.reward) - 1}")
-    if good.shape != (len(states), mdp.reward.shape[1]):
-        raise ValueError(f"good of shape {good.shape}: must be {(len(states), mdp.reward.shape[1])}")
-    volume = mdp.volume[states][:, None]
-    if np.any((good <= 0) | (good > volume * (1 + 1e-12))):
+    _check_model(mdp)
+    places, good = _as_states(mdp, states, "states"), as_float64(good, "good")
+    penalty = float(as_float64(penalty, "penalty"))
+    if good.shape != (len(places), mdp.reward.shape[1]):
+        raise ValueError(f"good of shape {good.shape}: must be {(len(places), mdp.reward.shape[1])}")
+    volume = mdp.volume[places][:, None]
+    if np.any((good <= 0) | (good > volume * (1 + ROUNDING))):
         raise ValueError("good: volumes must be > 0 and at most that of the state's actions")
-    if not penalty >= 0:
+    if penalty < 0:
         raise ValueError(f"penalty = {penalty:g}: must be >= 0")
     inserted: tuple[Inserted, ...] = ()
-    for state, volumes in zip(states, np.minimum(good, volume), strict=True):
+    for state, volumes in zip(places, np.minimum(good, volume), strict=True):
         actions = np.flatnonzero(mdp.measure[state])
         mdp, more = _insert(mdp, state, actions, np.ones(len(actions), int), volumes[actions], penalty)
         inserted += more
     return mdp, inserted
 
 
+def _check_model(mdp: TabularMDP) -> None:
+    if mdp.reward.ndim != 2 or mdp.reward.shape[1] < 2:
+        raise ValueError(f"mdp of shape {mdp.reward.shape}: must be one model with at least two actions")
+
+
+def _as_states(mdp: TabularMDP, given: Any, name: str) -> list[int]:
+    """The states that a number, or several different ones, name."""
+    numbers, count = as_float64(given, name), len(mdp.reward)
+    states = np.atleast_1d(numbers).tolist()
+    if numbers.ndim > 1 or len(set(states)) < len(states) or not set(states) <= set(range(count)):
+        raise ValueError(f"{name} = {given}: must be one of 0 to {count - 1}, or several, all different")
+    return [int(state) for state in states]
+
+
+def _behind(mdp: TabularMDP, state: int) -> list[int]:
+    """The states that can be reached from a state, itself only where something leads back."""
+    return reachable(mdp, (mdp.discount[state][:, None] * mdp.transition[state]).sum(axis=0))
+
+
+def check_fall(mdp: TabularMDP, state: int, factor: float) -> None:
+    """Refuse to lower the value of a state on which its own actions' values depend.
+
+    Raises:
+      ValueError: the state can be reached from itself, and `factor` is below 1.
+    """
+    if factor < 1 and state in _behind(mdp, state):
+        raise ValueError(
+            f"state = {state}: its soft value would fall, and with it what its own actions are worth, as it can be "
+            "reached from itself; must be a state to which nothing leads back"
+        )
+
+
 def _check_density(target: np.ndarray, measure: np.ndarray) -> None:
-    if target.shape != measure.shape:
-        raise ValueError(f"target of shape {target.shape}: must be {measure.shape}, a density for each action")
     if np.any(target < 0):
         raise ValueError(f"target = {target.min():g}: a density must be >= 0")
     if np.any((target > 0) & (measure == 0)):
@@ -191,22 +232,35 @@ def _check_density(target: np.ndarray, measure: np.ndarray) -> None:
         raise ValueError(f"target: measure times density must sum to 1, but sums to {mass:g}")
 
 
-def _ratios(target: np.ndarray, policy: np.ndarray, volume: float, keep_value: bool) -> tuple[np.ndarray, float]:
-    """The m that each available action needs, and the factor that is common to them."""
+def ratios(target: np.ndarray, policy: np.ndarray, volume: float, keep_value: bool) -> tuple[np.ndarray, float]:
+    """How much more attractive each available action must become.
+
+    Args:
+      target: (n,) wanted densities of the available actions.
+      policy: (n,) the soft-optimal ones.
+      volume: of all actions.
+      keep_value: as in `bifurcate`.
+
+    Returns:
+      (n,) the m of each action, and the factor that is common to them.
+
+    Raises:
+      ValueError: there are no such m.
+    """
     if np.any(target == 0):
         raise ValueError("target = 0 at an available action: the soft policy is positive there; no volume makes it 0")
-    if np.any(policy == 0):
-        raise ValueError("alpha: too low; an available action's soft density is below the smallest number")
-    ratio = target / policy
-    if not keep_value:
-        factor = min(1.0, float(volume / ratio.max()))
-        return ratio * factor, factor
-    if volume <= 1 and ratio.max() > volume * (1 + 1e-12):
+    with np.errstate(all="ignore"):
+        ratio = target / policy
+        factor = 1.0 if keep_value else min(1.0, float(volume / ratio.max()))
+        volumes = factor * ratio
+    if not np.all((volumes > 0) & np.isfinite(volumes)):
+        raise ValueError("alpha: too low; target and soft policy are too far apart for numbers")
+    if keep_value and volume <= 1 + ROUNDING and ratio.max() > volume * (1 + ROUNDING):
         raise ValueError(
             f"target: is up to {ratio.max():g} times the soft policy, but the volume of the actions is {volume:g}; "
             "for more than the volume, a volume > 1 is needed, or keep_value=False"
         )
-    return ratio, 1.0
+    return volumes, factor
 
 
 def _insert(
@@ -218,29 +272,50 @@ def _insert(
     penalty: float,
 ) -> tuple[TabularMDP, tuple[Inserted, ...]]:
     """The model with `stages` states behind each action; only the last of them may cost something."""
-    old, width = mdp.reward.shape
-    volume = float(mdp.volume[state])
-    total = old + int(stages.sum())
+    width, volume = mdp.reward.shape[1], float(mdp.volume[state])
+    free, costs = np.zeros(width), np.zeros(width)
+    costs[1] = penalty
+
+    def cells(narrow: float) -> np.ndarray:
+        found = np.zeros(width)
+        rest = volume - narrow
+        found[:2] = narrow, rest if rest > 1e-15 * volume else 0.0
+        return found
+
+    rows, inserted = {}, []
+    for action, count, narrow in zip(actions.tolist(), stages.tolist(), good.tolist(), strict=True):
+        rows[action] = [(cells(volume), free)] * (count - 1) + [(cells(narrow), costs)]
+        for stage in range(count):
+            here = narrow if stage == count - 1 else volume
+            inserted.append(Inserted(len(mdp.reward) + len(inserted), state, action, stage, here))
+    return put_behind(mdp, state, rows), tuple(inserted)
+
+
+def put_behind(mdp: TabularMDP, state: int, rows: Mapping[int, Sequence[tuple[np.ndarray, np.ndarray]]]) -> TabularMDP:
+    """Put states between a state and what its actions lead to.
+
+    Args:
+      mdp: one model.
+      state: behind which state.
+      rows: by action, the states in a row behind it: of each the measures (A,) of its actions and what they cost (A,).
+        All of them lead on; the last state has the old action's reward and discount, what is before it takes no time.
+
+    Returns:
+      The model; new states are numbered as they come.
+    """
+    index = len(mdp.reward)
+    total, width = index + sum(map(len, rows.values())), mdp.reward.shape[1]
     transition = np.zeros((total, width, total))
     reward, discount, measure = np.zeros((3, total, width))
-    transition[:old, :, :old] = mdp.transition
-    reward[:old], discount[:old], measure[:old] = mdp.reward, mdp.discount, mdp.measure
-
-    inserted, index = [], old
-    for action, count, narrow in zip(actions.tolist(), stages.tolist(), good.tolist(), strict=True):
+    transition[:index, :, :index] = mdp.transition
+    reward[:index], discount[:index], measure[:index] = mdp.reward, mdp.discount, mdp.measure
+    for action, row in rows.items():
         ahead, earned, kept = transition[state, action].copy(), reward[state, action], discount[state, action]
-        transition[state, action] = np.eye(total)[index]
-        reward[state, action], discount[state, action] = 0.0, 1.0
-        for stage in range(count):
-            final = stage == count - 1
-            here = narrow if final else volume
-            rest = volume - here if volume - here > 1e-15 * volume else 0.0
-            for column, (size, cost) in enumerate(((here, 0.0), (rest, penalty))):
-                if size > 0:
-                    measure[index, column] = size
-                    transition[index, column] = ahead if final else np.eye(total)[index + 1]
-                    reward[index, column] = earned - cost if final else 0.0
-                    discount[index, column] = kept if final else 1.0
-            inserted.append(Inserted(index, state, action, stage, here))
-            index += 1
-    return TabularMDP(transition, reward, discount, measure), tuple(inserted)
+        for here, (cells, costs) in reversed(list(enumerate(row, index))):
+            there = cells > 0
+            measure[here], transition[here, there], discount[here, there] = cells, ahead, kept
+            reward[here, there] = earned - costs[there]
+            ahead, earned, kept = np.arange(total) == here, 0.0, 1.0
+        transition[state, action], reward[state, action], discount[state, action] = ahead, earned, kept
+        index += len(row)
+    return TabularMDP(transition, reward, discount, measure)

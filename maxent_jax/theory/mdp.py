@@ -250,8 +250,11 @@ def improve(mdp: TabularMDP, q: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarr
     below = q - top[..., None]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         scaled = np.where(below == 0, 0.0, below / alpha[..., None])
-    # log1p and expm1: at a high temperature all that distinguishes the actions are the last digits of a number near 1
-    log_sum = np.log(mdp.volume) + np.log1p((mdp.measure * np.expm1(scaled)).sum(axis=-1) / mdp.volume)
+    # log1p and expm1: at a high temperature all that distinguishes the actions are the last digits of a number near 1;
+    # but where little of the volume counts, they would lose the digits of what does
+    missing = (mdp.measure * np.expm1(scaled)).sum(axis=-1) / mdp.volume
+    log_most = np.log(mdp.volume) + np.log1p(np.maximum(missing, -0.5))
+    log_sum = np.where(missing > -0.5, log_most, np.log((mdp.measure * np.exp(scaled)).sum(axis=-1)))
     soft = np.exp(scaled - log_sum[..., None])
 
     best = below >= -ROUNDING * np.maximum(1.0, np.abs(top[..., None]))
@@ -278,6 +281,22 @@ def _ahead(mdp: TabularMDP, policy: np.ndarray) -> np.ndarray:
     return np.einsum("...sa,...sat->...st", mdp.measure * policy * mdp.discount, mdp.transition)
 
 
+def reachable(mdp: TabularMDP, start: np.ndarray) -> list[int]:
+    """The states that some policy visits.
+
+    Args:
+      mdp: one model.
+      start: (S,) > 0 where it may begin.
+    """
+    leads = np.any(mdp.transition * (mdp.measure * mdp.discount)[..., None] > 0, axis=-2)
+    found = start > 0
+    while True:
+        more = found | np.any(leads[found], axis=0)
+        if np.array_equal(more, found):
+            return np.flatnonzero(found).tolist()
+        found = more
+
+
 def as_float64(value: Any, name: str) -> np.ndarray:
     """A float64 array of finite numbers.
 
@@ -302,3 +321,15 @@ def as_temperature(alpha: Any) -> np.ndarray:
     if np.any(alpha < 0):
         raise ValueError(f"alpha = {alpha.min():g}: must be >= 0")
     return alpha
+
+
+def one_temperature(alpha: Any) -> float:
+    """One temperature above 0.
+
+    Raises:
+      ValueError: as `as_temperature`, or 0, or several.
+    """
+    alpha = as_temperature(alpha)
+    if alpha.shape != () or not alpha > 0:
+        raise ValueError(f"alpha = {alpha.tolist()}: must be one number > 0")
+    return float(alpha)

@@ -26,9 +26,10 @@ from maxent_jax.theory.mdp import (
     TabularMDP,
     action_values,
     as_float64,
-    as_temperature,
     evaluate,
     improve,
+    one_temperature,
+    reachable,
     solve,
     solve_by_state,
     solve_soft,
@@ -122,7 +123,7 @@ def lie(mdp: TabularMDP, alpha: float, start: Any, seed: int = 0) -> Lie:
       0.8
     """
     start = _start(mdp, start)
-    alpha = _positive(alpha)
+    alpha = one_temperature(alpha)
     plain, soft = solve(mdp), solve_soft(mdp, alpha)
     mode = modes(mdp, soft)
     lost, lost_sampled = (losses(mdp, plain, policy, start) for policy in (mode, soft.policy))
@@ -179,7 +180,7 @@ def gains(mdp: TabularMDP, alpha: float, start: Any) -> np.ndarray:
     Raises:
       ValueError: as `lie`.
     """
-    start, alpha = _start(mdp, start), _positive(alpha)
+    start, alpha = _start(mdp, start), one_temperature(alpha)
     returns = _Returns(mdp, alpha, start)
     return returns([(s,) for s in range(len(start))]) - returns([()])
 
@@ -204,7 +205,7 @@ def ideal_switch(mdp: TabularMDP, alpha: float, start: Any, left: float = 0.05, 
     Raises:
       ValueError: as `lie`.
     """
-    start, alpha = _start(mdp, start), _positive(alpha)
+    start, alpha = _start(mdp, start), one_temperature(alpha)
     best = float(start @ solve(mdp).value)
     returns = _Returns(mdp, alpha, start)
     regret = best - float(returns([()])[0])
@@ -231,17 +232,6 @@ def ideal_switch(mdp: TabularMDP, alpha: float, start: Any, left: float = 0.05, 
         if part == 1 and len(kept) == before:
             return IdealSwitch((tuple(sorted(kept)),), len(kept) == size, size)
         part = max(1, part // 2)
-
-
-def reachable(mdp: TabularMDP, start: np.ndarray) -> list[int]:
-    """The states that some policy visits."""
-    leads = np.any(mdp.transition * (mdp.measure * mdp.discount)[..., None] > 0, axis=-2)
-    found = start > 0
-    while True:
-        more = found | np.any(leads[found], axis=0)
-        if np.array_equal(more, found):
-            return np.flatnonzero(found).tolist()
-        found = more
 
 
 class _Returns:
@@ -278,10 +268,3 @@ def _start(mdp: TabularMDP, start: Any) -> np.ndarray:
     if start.shape != (states,) or np.any(start < 0) or abs(start.sum() - 1) > 1e-9:
         raise ValueError(f"start of shape {start.shape}: must be {states} probabilities that sum to 1")
     return start
-
-
-def _positive(alpha: Any) -> float:
-    alpha = as_temperature(alpha)
-    if alpha.shape != () or not alpha > 0:
-        raise ValueError(f"alpha of shape {alpha.shape}: must be one number > 0")
-    return float(alpha)

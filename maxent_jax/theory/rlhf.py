@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from maxent_jax.theory.mdp import TabularMDP, as_float64, as_temperature, solve, solve_soft
+from maxent_jax.theory.bifurcation import check_fall, put_behind, ratios
+from maxent_jax.theory.mdp import TabularMDP, as_float64, one_temperature, solve, solve_soft
 
 RARE = 1e-4
 """Probability of the rarest token in `random_tokens` and `filler`."""
@@ -145,13 +146,11 @@ def attack(mdp: TabularMDP, target: Any, alpha: float, reference: Any, state: in
       (True, True)
     """
     target, reference = as_float64(target, "target"), as_float64(reference, "reference")
-    temperature = as_temperature(alpha)
-    if temperature.ndim or temperature == 0:
-        raise ValueError("alpha: must be one number > 0")
+    alpha = one_temperature(alpha)
     if mdp.reward.ndim != 2:
         raise ValueError(f"mdp of shape {mdp.reward.shape}: must be one model")
     states, tokens = mdp.reward.shape
-    if not 0 <= state < states:
+    if state not in range(states):
         raise ValueError(f"state = {state}: must be one of 0 to {states - 1}")
     measure = mdp.measure[state]
     if abs(measure.sum() - 1) > 1e-9:
@@ -162,20 +161,22 @@ def attack(mdp: TabularMDP, target: Any, alpha: float, reference: Any, state: in
     if np.any((target > 0) != (measure > 0)):
         raise ValueError("target: must be > 0 exactly where the reference is; no penalty makes a probability 0")
     actions = np.flatnonzero(measure)
-    ratio = target[actions] / (measure * solve_soft(mdp, alpha).policy[state])[actions]
-    factor = 1 / ratio.max()
-    volume = ratio * factor
+    policy = solve_soft(mdp, alpha).policy[state, actions]
+    wanted, factor = ratios(target[actions] / measure[actions], policy, volume=1.0, keep_value=False)
+    check_fall(mdp, state, factor)
     token = int(np.argmin(np.where(reference > 0, reference, np.inf)))
     rare = reference[token]
-    if not np.all(volume > rare):
+    if not np.all(wanted > rare):
         raise ValueError(
-            f"target: a first token must become {1 / volume.min():.3g} times less attractive; "
+            f"target: a first token must become {1 / wanted.min():.3g} times less attractive; "
             f"the rarest token at the inserted position (probability {rare:.3g}) allows less than {1 / rare:.3g} times"
         )
-    penalty = np.zeros(tokens)
-    if rare < 1:
-        penalty[actions] = np.maximum(0.0, alpha * np.log((1 - rare) / (volume - rare)))
-    return _insert(mdp, state, actions, reference, token, penalty, volume, float(factor))
+    penalty, volume, position = np.zeros(tokens), np.zeros(tokens), np.full(tokens, -1)
+    penalty[actions] = np.maximum(0.0, alpha * np.log((1 - rare) / (wanted - rare)))
+    volume[actions], position[actions] = wanted, states + np.arange(len(actions))
+    costs = np.where(np.arange(tokens) == token, 0.0, penalty[:, None])
+    attacked = put_behind(mdp, state, {action: [(reference, costs[action])] for action in actions.tolist()})
+    return attacked, Attack(position, token, penalty, volume, factor)
 
 
 def contrast(mdp: TabularMDP, alpha: float, state: int = 0) -> float:
@@ -191,36 +192,3 @@ def contrast(mdp: TabularMDP, alpha: float, state: int = 0) -> float:
     available = mdp.measure[state] > 0
     gap = (plain[available] - soft[available]) / alpha
     return float(gap[np.argmax(plain[available])] - gap.min())
-
-
-def _insert(
-    mdp: TabularMDP,
-    state: int,
-    actions: np.ndarray,
-    reference: np.ndarray,
-    token: int,
-    penalty: np.ndarray,
-    volume: np.ndarray,
-    factor: float,
-) -> tuple[TabularMDP, Attack]:
-    """The model with a position behind each of `actions` at which all tokens but one cost something."""
-    old, tokens = mdp.reward.shape
-    total = old + len(actions)
-    transition = np.zeros((total, tokens, total))
-    reward, discount, measure = np.zeros((3, total, tokens))
-    transition[:old, :, :old] = mdp.transition
-    reward[:old], discount[:old], measure[:old] = mdp.reward, mdp.discount, mdp.measure
-    position, volumes = np.full(tokens, -1), np.zeros(tokens)
-    written = reference > 0
-    for index, action in enumerate(actions.tolist(), old):
-        ahead, earned, kept = transition[state, action].copy(), reward[state, action], discount[state, action]
-        transition[state, action] = np.eye(total)[index]
-        reward[state, action], discount[state, action] = 0.0, 1.0
-        measure[index] = reference
-        transition[index, written] = ahead
-        discount[index, written] = kept
-        reward[index, written] = earned - penalty[action]
-        reward[index, token] = earned
-        position[action] = index
-    volumes[actions] = volume
-    return TabularMDP(transition, reward, discount, measure), Attack(position, token, penalty, volumes, factor)

@@ -1,3 +1,4 @@
+import jax
 import models
 import numpy as np
 import pytest
@@ -34,8 +35,8 @@ def check(model, extended, alpha, wanted):
     policy = before.policy.copy()
     for state, target in wanted.items():
         policy[state] = target
-    np.testing.assert_allclose(after.policy[old], policy, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(after.value[old], before.value, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(after.policy[old], policy, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(after.value[old], before.value, rtol=0, atol=1e-6)
     plain, still = solve(model), solve(extended)
     np.testing.assert_allclose(still.value[old], plain.value, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(still.policy[old], plain.policy)
@@ -114,16 +115,25 @@ def test_without_keeping_the_value_it_works_at_any_volume(volume):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"alpha": 0.0}, "alpha = 0: must be > 0"),
+        ({"alpha": 0.0}, "alpha = 0.0: must be one number > 0"),
+        ({"alpha": [1.0, 2.0]}, r"alpha = \[1.0, 2.0\]: must be one number > 0"),
         ({"alpha": -1.0}, "alpha = -1: must be >= 0"),
         ({"alpha": 1e-4}, "alpha: too low"),
+        ({"alpha": 1 / 720}, "alpha: too low"),  # the ratio of densities is above all numbers
+        ({"alpha": 1 / 720, "keep_value": False}, "alpha: too low"),
         ({"state": 9}, "state = 9: must be one of 0 to 1"),
         ({"target": [0.5, 0.5, 0.5]}, r"target of shape \(3,\)"),
         ({"target": [1.0, 1.0]}, "must sum to 1, but sums to 3"),
         ({"target": [1.5, -0.25]}, r"target = -0\.25: a density must be >= 0"),
         ({"target": [1.0, 0.0]}, "no volume makes it 0"),
         ({"state": 1, "target": [1.0, 2.5]}, "must be 0 where an action is not available"),
-        ({"state": [0, 0], "target": [[0.5, 0.25]] * 2}, "one row for each of 2 states"),
+        ({"state": [0, 0], "target": [[0.5, 0.25]] * 2}, r"state = \[0, 0\]: .* all different"),
+        ({"state": [0, 1], "target": [[0.5, 0.25]]}, r"target of shape \(1, 2\): must be \(2, 2\)"),
+        ({"state": 0.5}, r"state = 0\.5: must be one of 0 to 1"),
+        ({"state": None}, "state: must be finite numbers"),
+        ({"state": [[0]], "target": [[[0.5, 0.25]]]}, r"state = \[\[0\]\]: must be one of"),
+        ({"penalty": np.inf}, "penalty: must be finite numbers"),
+        ({"target": [0.05, 0.475], "alpha": 0.5, "keep_value": False}, "state = 0: its soft value would fall"),
     ],
 )
 def test_impossible_requests_say_which_condition_fails(values, said):
@@ -142,6 +152,52 @@ def test_a_volume_of_one_allows_no_change_that_keeps_the_value():
     same = solve_soft(model, 1.0).policy[0]
     extended, _ = bifurcate(model, 0, same, alpha=1.0)
     np.testing.assert_allclose(solve_soft(extended, 1.0).policy[0], same, rtol=1e-12)
+
+
+def test_a_volume_of_one_but_for_rounding_is_one():
+    """Sums of cells are not exact; a chain would need some 1e16 states."""
+    measure = np.array([[0.4, 0.3, 0.2, 0.1 + 3e-16]])
+    assert 1 < measure.sum() < 1 + 1e-15
+    model = TabularMDP(np.ones((1, 4, 1)), np.array([[1.0, 0.0, 0.0, 0.0]]), np.zeros((1, 4)), measure)
+    with pytest.raises(ValueError, match=r"the volume of the actions is 1; .* a volume > 1 is needed"):
+        bifurcate(model, 0, np.full(4, 1 / measure.sum()), alpha=1.0)
+
+
+def test_more_states_than_memory_holds_are_refused():
+    model = TabularMDP(np.ones((1, 2, 1)), np.array([[1.0, 0.0]]), np.zeros((1, 2)), np.full((1, 2), 0.50001))
+    with pytest.raises(ValueError, match=r"at a volume of 1\.00002 it takes .* inserted states, and at most 5000"):
+        bifurcate(model, 0, [0.5, 1 / 0.50001 - 0.5], alpha=1.0)
+
+
+@pytest.mark.parametrize("alpha", [1 / 20, 1 / 30, 1 / 100, 1 / 600])
+def test_good_sets_may_be_as_small_as_numbers_can(alpha):
+    """Two densities that differ by exp(1 / alpha) become equal: the good set of one action has next to no volume."""
+    model = TabularMDP(np.ones((1, 2, 1)), np.array([[1.0, 0.0]]), np.zeros((1, 2)), np.full((1, 2), 0.5))
+    extended, info = bifurcate(model, 0, [1.0, 1.0], alpha, keep_value=False)
+    assert min(new.good for new in info.inserted) < 1e-8
+    np.testing.assert_allclose(solve_soft(extended, alpha).policy[0], [1.0, 1.0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("states", [[0, 1], [1, 0]])
+def test_values_that_fall_leave_the_density_of_what_comes_before_as_wanted(states):
+    """State 0 leads to state 1, whose value falls, too."""
+    transition = np.zeros((3, 2, 3))
+    transition[0, [0, 1], [1, 2]] = transition[1:, :, 0] = 1
+    discount = np.array([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    model = TabularMDP(transition, np.array([[1.0, 0.0], [0.0, 0.5], [0.0, 0.0]]), discount, np.full((3, 2), 0.5))
+    wanted = {0: [0.4, 1.6], 1: [0.2, 1.8]}
+    extended, info = bifurcate(model, states, [wanted[state] for state in states], alpha=1.0, keep_value=False)
+    assert max(info.factor.values()) < 1
+    np.testing.assert_allclose(solve_soft(extended, 1.0).policy[:2], [wanted[0], wanted[1]], rtol=1e-9)
+    np.testing.assert_allclose(solve(extended).value[:3], solve(model).value, rtol=1e-12)
+
+
+def test_what_jit_traces_is_refused():
+    model = TabularMDP(np.ones((1, 2, 1)), np.zeros((1, 2)), np.zeros((1, 2)), np.ones((1, 2)))
+    for given in ("state", "target", "alpha", "penalty"):
+        values = {"state": 0, "target": [0.5, 0.5], "alpha": 1.0}
+        with pytest.raises(ValueError, match=f"{given}: must be numbers, not what jit or vmap traces"):
+            jax.jit(lambda x, given=given, values=values: bifurcate(model, **(values | {given: x})) and x)(1.0)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -170,12 +226,14 @@ def test_good_sets_of_ones_own_choice_change_soft_values_as_their_volumes_say(se
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"states": [0, 0]}, r"states = \[0, 0\]: must be different ones of 0 to 1"),
-        ({"states": [2]}, r"states = \[2\]: must be different"),
+        ({"states": [0, 0]}, r"states = \[0, 0\]: must be one of 0 to 1, or several, all different"),
+        ({"states": [2]}, r"states = \[2\]: must be one of 0 to 1"),
+        ({"states": [0.5]}, r"states = \[0\.5\]: must be one of 0 to 1"),
         ({"good": [[0.5]]}, r"good of shape \(1, 1\): must be \(1, 2\)"),
         ({"good": [[0.0, 0.5]]}, "good: volumes must be > 0"),
         ({"good": [[2.5, 0.5]]}, "good: volumes must be > 0 and at most that of the state's actions"),
         ({"penalty": -1.0}, "penalty = -1: must be >= 0"),
+        ({"penalty": np.inf}, "penalty: must be finite numbers"),
     ],
 )
 def test_insert_says_what_is_wrong(values, said):

@@ -7,7 +7,8 @@ import pytest
 import reference
 
 from maxent_jax.theory import TabularMDP, evaluate, gains, ideal_switch, lie, solve, solve_by_state, solve_soft
-from maxent_jax.theory.misleading import SAMPLES, modes, reachable
+from maxent_jax.theory.mdp import reachable
+from maxent_jax.theory.misleading import SAMPLES, modes
 
 CROSSING = 2 / np.log(10)
 
@@ -162,7 +163,7 @@ def test_states_that_cannot_be_reached_do_not_count():
     ("values", "said"),
     [
         ({"alpha": 0.0}, "must be one number > 0"),
-        ({"alpha": [1.0, 2.0]}, r"alpha of shape \(2,\): must be one number > 0"),
+        ({"alpha": [1.0, 2.0]}, r"alpha = \[1.0, 2.0\]: must be one number > 0"),
         ({"start": 4}, "start = 4: must be one of 0 to 3"),
         ({"start": [1.0, 1.0, 0, 0]}, "must be 4 probabilities that sum to 1"),
     ],

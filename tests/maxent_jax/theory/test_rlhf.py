@@ -141,12 +141,14 @@ GIVEN = {"target": [0.25] * 4, "alpha": 1.0, "reference": [0.7, 0.2, 0.09, 0.01]
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"alpha": 0.0}, "alpha: must be one number > 0"),
+        ({"alpha": 0.0}, "alpha = 0.0: must be one number > 0"),
+        ({"alpha": 1e-4}, "alpha: too low"),
         ({"target": [0.5] * 4}, "target: must be 4 probabilities that sum to 1"),
         ({"reference": [0.5, 0.5]}, "reference: must be 4 probabilities that sum to 1"),
         ({"target": [0.5, 0.5, 0, 0]}, "target: must be > 0 exactly where the reference is"),
         ({"target": [1e-6, 1e-6, 1e-6, 1 - 3e-6]}, r"allows less than 100 times"),
         ({"state": 99}, "state = 99: must be one of 0 to 8"),
+        ({"state": 0.5}, r"state = 0\.5: must be one of 0 to 8"),
     ],
 )
 def test_impossible_attacks_say_which_condition_fails(changed, said):
@@ -158,6 +160,14 @@ def test_a_volume_that_is_not_one_is_no_reference():
     model = TabularMDP(np.ones((1, 2, 1)), np.zeros((1, 2)), np.zeros((1, 2)), np.ones((1, 2)))
     with pytest.raises(ValueError, match="sums to 2 at state 0; must sum to 1"):
         attack(model, [0.5, 0.5], 1.0, [0.5, 0.5])
+
+
+def test_a_state_that_is_reached_from_itself_is_no_prompt():
+    """Its value falls, and with it what its own actions are worth: their distribution would not be what is wanted."""
+    transition = np.array([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]])
+    model = TabularMDP(transition, np.zeros((2, 2)), np.array([[0.9, 0.2], [0.9, 0.9]]), np.full((2, 2), 0.5))
+    with pytest.raises(ValueError, match=r"state = 0: its soft value would fall"):
+        attack(model, [0.2, 0.8], 1.0, [0.9, 0.1])
 
 
 @pytest.mark.parametrize("sizes", [(7, 4), (33, 4), (8, 2), (8, 7)])
