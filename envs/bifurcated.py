@@ -64,7 +64,18 @@ def bifurcated(
 
     Returns:
       The class of the extended task: the fields of the task, and `share` and `penalty`. The observation is the task's,
-      1 where an action waits, and that action.
+      1 where an action waits, and that action. With `process_noise` or `action_delay` it is refused, by an
+      `InvalidSetting`, where it is made.
+
+    Source: ours, after the construction of arXiv 2506.05615.
+
+    Example:
+      >>> from envs.fields import build
+      >>> from envs.toy import GOOD, Toy
+      >>> at_good = lambda env, state: state == GOOD
+      >>> extended = build(bifurcated(Toy, at_good, lambda env, state, action: action[0] == 0, "0 is fiddly"), {})
+      >>> extended.observes[-2:]
+      ('1 where an action waits', 'the action that waits: action, in [-1, 1]')
     """
 
     class Bifurcated(task):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import envs
-from envs.bifurcated import is_good
+from envs.bifurcated import bifurcated, is_good
+from envs.fields import build
+from envs.toy import GOOD, Toy
 
 
 def feedback(env, obs):
@@ -29,19 +31,19 @@ CONTROLLERS = {"pendulum": feedback, "vehicle": drive}
 
 
 def returns(env, act, repeat):
-    """Return, steps made, half-steps and misses of an episode; `repeat(held)` answers a half-step."""
+    """Return, number of half-steps and held actions of an episode; `repeat(held)` answers a half-step."""
     step = jax.jit(env.step)
     state, total, time, halves = env.reset(jax.random.key(3)), 0.0, 0, 0
-    rewards = []
+    held = []
     while time < int(env.horizon):
         physics = state.pipeline_state.physics
         waiting = bool(getattr(physics, "waiting", False))
         action = repeat(physics.held) if waiting else act(env, state.obs)
+        held += [float(physics.held[0])] if waiting else []
         state = step(state, action)
         total, time = total + float(state.reward), time + int(state.info["duration"])
         halves += int(state.info["duration"]) == 0
-        rewards.append(float(state.reward))
-    return total, halves, rewards
+    return total, halves, np.array(held)
 
 
 @pytest.mark.parametrize("task", CONTROLLERS)
@@ -59,11 +61,11 @@ def test_who_does_not_repeat_pays_for_fiddly_actions_only():
     env = envs.make("bifurcated_pendulum", share=0.2, penalty=7.0)
     act = CONTROLLERS["pendulum"]
     best, halves, _ = returns(env, act, lambda held: held)
-    other, again, _ = returns(env, act, lambda held: jnp.where(held > 0, held - 0.9, held + 0.9))
-    assert again == halves  # the held action acts, whatever comes next
-    missed = (best - other) / 7.0
-    np.testing.assert_allclose(missed, round(missed), atol=1e-3)
-    assert 0 < round(missed) <= halves
+    other, again, held = returns(env, act, lambda held: jnp.where(held > 0, held - 0.9, held + 0.9))
+    assert again == halves == len(held)  # the held action acts, whatever comes next
+    fiddly = int(np.sum(np.abs(held) < 0.95))
+    assert 0 < fiddly < halves
+    np.testing.assert_allclose(best - other, 7.0 * fiddly, rtol=1e-5)
     free, _, _ = returns(env.replace(share=np.float32(1.0)), act, lambda held: -held)
     np.testing.assert_allclose(free, best, rtol=1e-5)
 
@@ -86,6 +88,51 @@ def test_half_step_holds_the_action_and_takes_no_time():
     missed = env.step(held, jnp.array([0.5]))
     np.testing.assert_allclose(missed.reward, alone.reward - 10.0, atol=1e-5)
     np.testing.assert_array_equal(missed.obs, after.obs)
+
+
+def everywhere(env, physics):
+    del env
+    return jnp.ones_like(physics, bool)
+
+
+def at_the_good_state(env, physics, action):
+    del env, action
+    return physics == GOOD
+
+
+def play(env, actions):
+    """Observation, reward, duration and kind of end after each action, in training."""
+    env = envs.for_training(env)
+    state, step, seen = env.reset(jax.random.key(0)), jax.jit(env.step), []
+    for action in actions:
+        state = step(state, jnp.array([action]))
+        ends = (float(state.info["terminated"]), float(state.info["truncation"]))
+        seen.append((np.asarray(state.info["final_obs"])[6:].tolist(), float(state.reward), *ends))
+        seen[-1] += (int(state.info["duration"]), int(state.info["steps"]))
+    return state, seen
+
+
+def test_an_episode_has_its_steps_of_time_and_as_many_half_steps():
+    """The toy with a half-step before each step: it ends where the held action ends it, and begins anew."""
+    env = build(bifurcated(Toy, everywhere, at_the_good_state, "everywhere"), {"penalty": 5.0})
+    choices = [-0.5, 0.9, 0.0, 0.5]  # what is held: to the good state, and a hit; beyond 0.1 of it all is a miss
+    state, seen = play(env, choices)
+    held, nothing = [1.0, np.float32(-0.5)], [0.0, 0.0]
+    assert seen == [
+        (held, 0, 0, 0, 0, 0),
+        (nothing, 0, 0, 0, 1, 1),
+        ([1, 0], 0, 0, 0, 0, 1),
+        (nothing, 1 - 5, 1, 0, 1, 0),
+    ]
+    np.testing.assert_array_equal(state.obs, [1, 0, 0, 0, 0, 0, 0, 0])  # a fresh start, at which nothing waits
+    _, seen = play(env, [*choices[:3], 0.05])
+    assert seen[-1][1] == 1
+
+
+def test_the_time_limit_counts_whole_steps():
+    env = build(bifurcated(Toy, everywhere, at_the_good_state, "everywhere"), {"horizon": 1})
+    _, seen = play(env, [-0.5, 0.9, -0.5])
+    assert [(row[2:]) for row in seen] == [(0, 0, 0, 0), (0, 1, 1, 0), (0, 0, 0, 0)]
 
 
 @pytest.mark.parametrize("size", [1, 3])
