@@ -59,7 +59,7 @@ class BanditChain(Task):
             )
         if not np.all(np.asarray(self.half_width) > 0):
             raise InvalidSetting(
-                f"env.crossing = {_show(self.crossing)}: leaves no good action; must be larger, or the rewards closer"
+                f"env.crossing = {_show(self.crossing)}: leaves no good action; must be nearer to the differences of the rewards"
             )
 
     @property

@@ -68,6 +68,7 @@ def test_crossing_may_be_a_grid():
     [
         ({"reward_safe": 2.0}, "env.reward_safe = 2: must be between reward_miss, which is -4"),
         ({"crossing": 0.01}, "env.crossing = 0.01: leaves no good action"),
+        ({"crossing": 1e9}, r"env.crossing = 1e\+09: .* must be nearer to the differences of the rewards"),
         ({"size": 0}, "env.size = 0: must be a whole number in"),
     ],
 )

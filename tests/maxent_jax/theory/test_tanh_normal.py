@@ -51,6 +51,22 @@ def test_no_other_squashed_normal_of_two_numbers_is_better(alpha):
     assert tanh_normal.best_in_box(2, half, hit, miss, alpha).value == pytest.approx(best, abs=2e-4)
 
 
+@pytest.mark.parametrize("half", [1e-3, 1e-6, 1e-9])
+def test_a_tiny_box_is_found(half):
+    """There tanh is the identity: a normal in an interval, by another search."""
+    alpha, hit, miss = 0.1, 1.0, -4.0
+
+    def negative(log_ratio):
+        std = half * np.exp(log_ratio)
+        inside = 2 * scipy.stats.norm.cdf(half / std) - 1
+        return -(miss + (hit - miss) * inside + alpha * (0.5 * np.log(2 * np.pi * np.e) + np.log(std)))
+
+    best = -scipy.optimize.minimize_scalar(negative, bounds=(-4, 1), method="bounded").fun
+    found = tanh_normal.best_in_box(1, half, hit, miss, alpha)
+    assert found.value == pytest.approx(best, abs=1e-5)
+    assert 0 < tanh_normal.crossing(1, half, hit, miss, -1.0) < 2 / np.log(1 / half)  # that of exact policies, about
+
+
 def test_it_turns_before_the_exact_soft_policy_and_earlier_with_more_numbers():
     found = []
     for size in (1, 2, 4, 8, 16):
@@ -60,6 +76,22 @@ def test_it_turns_before_the_exact_soft_policy_and_earlier_with_more_numbers():
     assert np.all(np.diff(found) < 0)
 
 
-def test_rewards_must_be_in_order():
-    with pytest.raises(ValueError, match="safe = 2: must be between miss, which is -4, and hit, which is 1"):
-        tanh_normal.crossing(1, 0.5, 1.0, -4.0, 2.0)
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"safe": 2.0}, "safe = 2: must be between miss, which is -4, and hit, which is 1"),
+        ({"half_width": 1.0}, r"half_width = 1: must be in \(0, 1\)"),
+        ({"half_width": 0.95, "safe": -3.9}, r"half_width = 0\.95: one room is better at every temperature"),
+        ({"size": 0}, "size = 0: must be a whole number >= 1"),
+    ],
+)
+def test_mistakes(values, said):
+    with pytest.raises(ValueError, match=said):
+        tanh_normal.crossing(**({"size": 1, "half_width": 0.5, "hit": 1.0, "miss": -4.0, "safe": -1.0} | values))
+
+
+def test_temperatures_and_standard_deviations_that_are_none():
+    with pytest.raises(ValueError, match="alpha = -1: must be >= 0"):
+        tanh_normal.best_anywhere(1, 0.0, -1.0)
+    with pytest.raises(ValueError, match="std = 0: must be > 0"):
+        tanh_normal.entropy([1.0, 0.0])
