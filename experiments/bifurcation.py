@@ -111,19 +111,28 @@ def tables(rows: list[dict[str, Any]], twins: list[dict[str, Any]]) -> list[Tabl
     """Crossings, who solves the chains, and returns before and after."""
     crossed = Table("task", "all densities", "squashed normals", "measured, 95 %", title="temperature of the crossing")
     for row in rows:
-        found = row["measured"]
-        ends = f"{found['at']:.2f} [{found['low']:.2f}, {found['high']:.2f}]" + ("" if found["inside"] else " (edge)")
-        crossed.add_row(row["task"], f"{row['exact']:.3f}", f"{row['predicted']:.3f}", ends)
-    chains = [row for row in rows if "solved" in row]
-    solved = Table(
-        "size", "sac, alpha 0", "sac, alpha 1.1", "sac, auto", "sac_adaent, alpha 1.1", "ppo", title="solved"
-    )
-    for row in chains:
-        solved.add_row(str(row["size"]), *("{} of {}".format(*row["solved"][name]) for name in compared(row)))
+        crossed.add_row(*crossing_cells(row))
+    names, *lines = solvers(rows) or [[]]
+    solved = Table(*names, title="seeds that solve the chain")
+    for line in lines:
+        solved.add_row(*line)
     after = Table("task", "agent", "before", "after", title="final return, interquartile mean and 95 % interval")
     for row in twins:
         after.add_row(row["task"], row["agent"], *(stats.shown(row[when]) for when in ("before", "after")))
     return [crossed, solved, after]
+
+
+def crossing_cells(row: dict[str, Any]) -> list[str]:
+    """Task, and where it crosses: for all densities, for squashed normals, and as measured."""
+    measured = crossings.Crossing(**row["measured"])
+    return [row["task"], f"{row['exact']:.3f}", f"{row['predicted']:.3f}", str(measured)]
+
+
+def solvers(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Who solves the chains, a line a chain, after the names of the columns; nothing where there is no chain."""
+    chains = [row for row in rows if "solved" in row]
+    cells = [[str(row["size"]), *("{} of {}".format(*row["solved"][name]) for name in compared(row))] for row in chains]
+    return [["numbers", *compared(chains[0])], *cells] if chains else []
 
 
 def compared(row: dict[str, Any]) -> list[str]:

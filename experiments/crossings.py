@@ -6,6 +6,7 @@ which exact soft policies turn, and that at which squashed normals do, which is 
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from matplotlib.axes import Axes
 from rich.console import Console
 
 import envs
-from maxent_jax import api, plots
+from maxent_jax import api, plots, stats
+from maxent_jax.faults import Fault
 from maxent_jax.runs import Result
 from maxent_jax.theory import tanh_normal
 
-RESAMPLES = 2_000
 BATCH = 128
 SAC_FIELDS = {"hidden": (32, 32), "lr": 1e-3, "batch_size": BATCH, "prefill_steps": 1_000, "auto_alpha": False}
 """Random steps first: at a temperature of 0 the policy is soon too narrow to find anything."""
@@ -37,9 +38,9 @@ class Crossing:
     """The temperature at which half of the seeds have turned.
 
     Attributes:
-      at: the temperature, between grid points by straight lines.
-      low: lower end of its 95 % bootstrap interval over seeds.
-      high: upper end.
+      at: the temperature, between grid points by straight lines; the middle where the share is one half for a while.
+      low: lower end of its 95 % interval over seeds (`stats.estimate`), at least the grid's.
+      high: upper end, likewise.
       inside: False where no crossing lies within the grid; `at` is then the grid's end next to it.
     """
 
@@ -48,27 +49,41 @@ class Crossing:
     high: float
     inside: bool
 
+    def __str__(self) -> str:
+        """The temperature and its interval; a mark where it is only the grid's end."""
+        return f"{self.at:.2f} [{self.low:.2f}, {self.high:.2f}]" + ("" if self.inside else " (edge)")
+
 
 def crossing(alphas: np.ndarray, stayed: np.ndarray) -> Crossing:
     """Where the share of seeds that stay falls through one half, the share made monotone first.
 
     Args:
       alphas: (n,) temperatures, increasing.
-      stayed: (n, seeds) whether a seed still reaches the narrow room.
+      stayed: (n, seeds) whether a seed still reaches the narrow room; at least two seeds.
 
     Returns:
       The crossing; the seeds of all temperatures are resampled together.
     """
 
-    def half(share: np.ndarray) -> float:
-        falling = scipy.optimize.isotonic_regression(share, increasing=False).x
-        return float(np.interp(-0.5, -falling, alphas))
+    def falling(share: np.ndarray) -> np.ndarray:
+        return scipy.optimize.isotonic_regression(share, increasing=False).x
 
-    seeds = stayed.shape[1]
-    draws = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
-    low, high = np.percentile([half(stayed[:, draw].mean(axis=1)) for draw in draws], (2.5, 97.5))
-    share = scipy.optimize.isotonic_regression(stayed.mean(axis=1), increasing=False).x
-    return Crossing(half(stayed.mean(axis=1)), float(low), float(high), bool(share[0] >= 0.5 >= share[-1]))
+    def half(share: np.ndarray) -> float:
+        fallen = falling(share)
+        ends = np.interp(-0.5, -fallen, alphas), np.interp(0.5, fallen[::-1], alphas[::-1])
+        return float(np.mean(ends))
+
+    def half_of(strata: Sequence[np.ndarray]) -> np.ndarray:
+        (seeds,) = strata
+        return np.apply_along_axis(half, 0, stayed[:, seeds.astype(int)].mean(axis=-1))
+
+    found = stats.estimate([np.arange(stayed.shape[1])], half_of)
+    assert found.value is not None
+    assert found.low is not None
+    assert found.high is not None
+    share = falling(stayed.mean(axis=1))
+    low, high = max(found.low, alphas[0]), min(found.high, alphas[-1])
+    return Crossing(found.value, float(low), float(high), bool(share[0] >= 0.5 >= share[-1]))
 
 
 def predicted(env: Any) -> float:
@@ -113,9 +128,10 @@ def chain(size: int, steps: int, seeds: int, ppo_steps: int, path: Path, console
     ppo = api.train(
         "ppo", "bandit_chain", steps=ppo_steps, envs=8, agent_fields=PPO_FIELDS, out=path / "ppo", **options
     )
-    everyone = {f"sac (alpha {alpha:g})": final(sac, index) for index, alpha in enumerate(grid["alpha"])}
-    everyone |= {"sac (auto)": final(auto), f"sac_adaent (alpha {high:g})": final(adaent), "ppo": final(ppo)}
-    returns = np.array([final(sac, index) for index in range(1, 1 + len(alphas))])
+    everyone = {f"sac (alpha {alpha:g})": returns_of(sac, index) for index, alpha in enumerate(grid["alpha"])}
+    everyone |= {"sac (auto)": returns_of(auto), f"sac_adaent (alpha {high:g})": returns_of(adaent)}
+    everyone["ppo"] = returns_of(ppo)
+    returns = np.array([returns_of(sac, index) for index in range(1, 1 + len(alphas))])
     row = measure(f"bandit_chain, {size}", env, np.array(alphas), returns, exact)
     hit = float(env.reward_hit)
     solved = {name: [int(np.sum(found == hit)), len(found)] for name, found in everyone.items()}
@@ -137,20 +153,34 @@ def toy(alphas: tuple[float, ...], steps: int, seeds: int, path: Path, console: 
         resume=True,
         console=console,
     )
-    returns = np.array([final(result, index) for index in range(len(alphas))])
+    returns = np.array([returns_of(result, index) for index in range(len(alphas))])
     env = result.envs[0]
     return measure("toy", env, np.array(alphas), returns, 2 / np.log(10)) | {"size": 1, "steps": steps}
 
 
 def measure(name: str, env: Any, alphas: np.ndarray, returns: np.ndarray, exact: float) -> dict[str, Any]:
-    """Where the seeds turn, from final returns (n, seeds) at increasing temperatures (n,), beside what theory says."""
+    """Where the seeds turn, beside what theory says.
+
+    Args:
+      name: of the task.
+      env: the bare task.
+      alphas: (n,) temperatures, increasing.
+      returns: (n, seeds) final ones. A seed whose run failed at some temperature (NaN) has neither stayed nor turned:
+        it is left out.
+      exact: the temperature at which exact soft policies turn.
+
+    Raises:
+      Fault: fewer than two seeds are left.
+    """
+    returns = returns[:, np.all(np.isfinite(returns), axis=0)]
+    if returns.shape[1] < 2:
+        raise Fault(f"{name}: all seeds but {returns.shape[1]} failed at some temperature; there is no crossing to see")
     stayed = returns != float(env.reward_safe)
-    found = crossing(alphas, stayed)
     return {
         "task": name,
         "exact": exact,
         "predicted": predicted(env),
-        "measured": dataclasses.asdict(found),
+        "measured": dataclasses.asdict(crossing(alphas, stayed)),
         "alphas": alphas.tolist(),
         "stayed": stayed.mean(axis=1).tolist(),
         "solved_share": (returns == float(env.reward_hit)).mean(axis=1).tolist(),
@@ -158,10 +188,15 @@ def measure(name: str, env: Any, alphas: np.ndarray, returns: np.ndarray, exact:
     }
 
 
-def final(result: Result, configuration: int = 0) -> np.ndarray:
-    """(seeds,) last returns by the mean action; a failed run has none and stops here."""
-    summary = result.summary["configurations"][configuration]["return_deterministic"]
-    return np.array(summary["per_seed"], np.float64)
+def final(result: Result, configuration: int = 0) -> dict[str, Any]:
+    """Last returns by the mean action: those of the seeds, what they say together, and how many runs failed."""
+    summary = result.summary["configurations"][configuration]
+    return dict(summary["return_deterministic"]) | {"failed": len(summary["failed"])}
+
+
+def returns_of(result: Result, configuration: int = 0) -> np.ndarray:
+    """(seeds,) last returns by the mean action; NaN of a failed run."""
+    return np.array(final(result, configuration)["per_seed"], np.float64)
 
 
 def draw(rows: list[dict[str, Any]], path: Path, caption: str) -> None:
@@ -201,10 +236,9 @@ def _draw_shares(ax: Axes, row: dict[str, Any]) -> None:
 def _draw_crossings(ax: Axes, rows: list[dict[str, Any]]) -> None:
     chains = [row for row in rows if row["task"] != "toy"]
     size = [row["size"] for row in chains]
-    at = np.array([row["measured"]["at"] for row in chains])
-    ends = np.array([[row["measured"][end] for row in chains] for end in ("low", "high")])
-    around = np.maximum(np.abs(ends - at), 0)
-    ax.errorbar(size, at, around, fmt="o", color=plots.COLOURS[0], capsize=3)
+    found = [row["measured"] for row in chains]
+    ax.vlines(size, [each["low"] for each in found], [each["high"] for each in found], color=plots.COLOURS[0])
+    ax.plot(size, [each["at"] for each in found], "o", color=plots.COLOURS[0])
     ax.plot(size, [row["predicted"] for row in chains], "--", color=plots.COLOURS[1])
     ax.plot(size, [row["exact"] for row in chains], ":", color=plots.COLOURS[2])
     ax.set_xscale("log", base=2)

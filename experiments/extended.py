@@ -16,8 +16,8 @@ import envs
 from envs.bifurcated import gentle, near_upright
 from envs.pendulum import PendulumState
 from experiments import grids
+from experiments.crossings import final
 from maxent_jax import api, plots
-from maxent_jax.runs import Result
 from maxent_jax.theory import evaluate, insert, solve, solve_soft
 from maxent_jax.theory.misleading import modes
 
@@ -87,16 +87,11 @@ def run(task: str, budget: Budget, path: Path, console: Console | None) -> list[
             "sac_adaent", name, steps=budget.steps, agent_fields=fields, out=folder / "sac_adaent", **options
         )
         ppo = api.train("ppo", name, steps=budget.ppo_steps, out=folder / "ppo", **options)
-        found = {f"sac, alpha {alpha:g}": _final(sac, i) for i, alpha in enumerate(budget.alphas)}
-        found |= {f"sac_adaent, alpha {highest:g}": _final(adaent), "ppo": _final(ppo)}
+        found = {f"sac, alpha {alpha:g}": final(sac, i) for i, alpha in enumerate(budget.alphas)}
+        found |= {f"sac_adaent, alpha {highest:g}": final(adaent), "ppo": final(ppo)}
         for agent, numbers in found.items():
             rows.setdefault(agent, {"task": task, "agent": agent})[when] = numbers
     return list(rows.values())
-
-
-def _final(result: Result, configuration: int = 0) -> dict[str, Any]:
-    summary = result.summary["configurations"][configuration]
-    return dict(summary["return_deterministic"]) | {"failed": len(summary["failed"])}
 
 
 def exact(bins: int = BINS, alphas: tuple[float, ...] = ALPHAS) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments import registry
+from experiments import bifurcation, registry
 from maxent_jax import stats
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -115,19 +115,13 @@ def tell_rlhf(outcome: Outcome) -> str:
 
 
 def tell_bifurcation(outcome: Outcome) -> str:
-    """Crossings, and returns before and after."""
-    crossed = [
-        [
-            row["task"],
-            f"{row['exact']:.3f}",
-            f"{row['predicted']:.3f}",
-            "{at:.2f} [{low:.2f}, {high:.2f}]".format(**row["measured"]),
-            row["seeds"],
-        ]
-        for row in outcome["crossings"]
-    ]
+    """Crossings, who solves the chains, and returns before and after."""
+    crossed = [[*bifurcation.crossing_cells(row), row["seeds"]] for row in outcome["crossings"]]
     columns = ["task", "crossing, all densities", "squashed normals", "SAC, measured", "seeds"]
     parts = [table(columns, crossed)]
+    if names_and_cells := bifurcation.solvers(outcome["crossings"]):
+        names, *cells = names_and_cells
+        parts.append("Seeds that solve `bandit_chain`:\n\n" + table(names, cells))
     twins = [
         [row["task"], row["agent"], *(stats.shown(row[w]) for w in ("before", "after"))] for row in outcome["extended"]
     ]

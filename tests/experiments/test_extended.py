@@ -1,8 +1,10 @@
+import json
+
 import matplotlib.image
 import numpy as np
 import pytest
 
-from experiments import bifurcation, extended
+from experiments import bifurcation, extended, results
 
 
 def test_model_is_misled_by_the_extension_only_where_entropy_counts(tmp_path):
@@ -32,6 +34,17 @@ def test_figure_and_tables_show_every_agent(tmp_path):
     assert list(shown.columns[3].cells) == ["-4 [-5, -3]"] * 4
 
 
+def test_tables_say_where_a_crossing_is_only_the_grids_end():
+    row = {"task": "toy", "exact": 0.87, "predicted": 0.73}
+    inside = row | {"measured": {"at": 0.7, "low": 0.6, "high": 0.75, "inside": True}}
+    edge = row | {"measured": {"at": 0.5, "low": 0.5, "high": 0.6, "inside": False}}
+    crossed, solved, _ = bifurcation.tables([inside, edge], [])
+    assert list(crossed.columns[3].cells) == ["0.70 [0.60, 0.75]", "0.50 [0.50, 0.60] (edge)"]
+    assert not solved.columns
+    told = results.tell_bifurcation({"crossings": [edge | {"seeds": 8}], "extended": []})
+    assert "| toy | 0.870 | 0.730 | 0.50 [0.50, 0.60] (edge) | 8 |" in told
+
+
 @pytest.mark.slow
 def test_the_whole_experiment_with_a_tiny_budget(tmp_path, monkeypatch):
     tiny = bifurcation.Plan(
@@ -47,4 +60,9 @@ def test_the_whole_experiment_with_a_tiny_budget(tmp_path, monkeypatch):
     bifurcation.run(tmp_path, "quick", None)
     assert (tmp_path / "figures" / "crossings.png").exists()
     assert (tmp_path / "figures" / "extended.png").exists()
-    assert (tmp_path / "outcome.json").exists()
+    outcome = json.loads((tmp_path / "outcome.json").read_text())
+    assert [row["task"] for row in outcome["crossings"]] == ["toy", "bandit_chain, 1"]
+    assert [row["agent"] for row in outcome["extended"]] == ["sac, alpha 0.5", "sac_adaent, alpha 0.5", "ppo"]
+    said = results.tell_bifurcation(outcome)
+    assert "| numbers | sac (alpha 0) | sac (alpha 1.1) | sac (auto) | sac_adaent (alpha 1.1) | ppo |" in said
+    assert said.count(" of 2") == 5
