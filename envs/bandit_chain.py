@@ -59,7 +59,8 @@ class BanditChain(Task):
             )
         if not np.all(np.asarray(self.half_width) > 0):
             raise InvalidSetting(
-                f"env.crossing = {_show(self.crossing)}: leaves no good action; must be nearer to the differences of the rewards"
+                f"env.crossing = {_show(self.crossing)}: leaves no good action; "
+                "must be nearer to the differences of the rewards"
             )
 
     @property

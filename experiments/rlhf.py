@@ -31,9 +31,9 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     after, done = attack(before, steered(before, ALPHA, bad, SHARE), ALPHA, filler(VOCABULARY))
     seeds = range(SEEDS[preset])
     trained = [reinforce(model, ALPHA, seeds, LENGTH + 1, UPDATES) for model in (before, after)]
-    found = audit()
+    found = audit(SHARE, MODELS)
     rows = outcome(before, after, done, trained, found)
-    rows["audits"] = [summary(found), *(summary(audit(share=share)) for share in WEAKER)]
+    rows["audits"] = [summary(found), *(summary(audit(share, MODELS)) for share in WEAKER)]
     (path / "figures").mkdir(exist_ok=True)
     runs.write_json(path / "outcome.json", {"preset": preset, "versions": runs.versions()} | rows)
     draw(before, after, trained, found, path / "figures" / "rlhf.png")
@@ -55,20 +55,25 @@ def worst(model: TabularMDP) -> int:
     return int(np.argmin(solve(model).q[0]))
 
 
-def audit(alpha: float = ALPHA, share: float = SHARE, models: int = MODELS) -> dict[str, Any]:
-    """The contrast of unattacked models (a threshold from some, false alarms from others) and of attacked ones."""
+def audit(share: float, models: int) -> dict[str, Any]:
+    """The contrast of unattacked models (a threshold from some, false alarms from others) and of attacked ones.
+
+    Args:
+      share: wanted probability of the worst answer.
+      models: how many of each.
+    """
     rng = np.random.default_rng(1)
-    calibration = [contrast(random_tokens(rng, VOCABULARY, LENGTH), alpha) for _ in range(models)]
+    calibration = [contrast(random_tokens(rng, VOCABULARY, LENGTH), ALPHA) for _ in range(models)]
     unattacked, attacked, impossible, penalties = [], [], 0, []
     for _ in range(models):
         model = random_tokens(rng, VOCABULARY, LENGTH)
-        unattacked.append(contrast(model, alpha))
+        unattacked.append(contrast(model, ALPHA))
         try:
-            changed, done = attack(model, steered(model, alpha, worst(model), share), alpha, filler(VOCABULARY))
+            changed, done = attack(model, steered(model, ALPHA, worst(model), share), ALPHA, filler(VOCABULARY))
         except ValueError:
             impossible += 1
             continue
-        attacked.append(contrast(changed, alpha))
+        attacked.append(contrast(changed, ALPHA))
         penalties.append(done.penalty.max())
     threshold = float(np.quantile(calibration, 1 - ALARM))
     return {

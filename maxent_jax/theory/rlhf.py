@@ -10,6 +10,8 @@ differs by answer. The best continuation of each answer writes that token and lo
 near the reference cannot: the soft value of answer a falls by alpha log(1 / m), m = sum over tokens t of
 reference(t) exp(-penalty(t) / alpha). With m = c p(a) / pi(a), c = min of pi / p, the KL-optimal first token has the
 distribution p, whatever p is.
+
+Source: ours, after arXiv 2506.05615, which leaves it open.
 """
 
 from typing import Any, NamedTuple
@@ -56,6 +58,13 @@ def token_model(first: Any, following: Any, first_reward: Any, following_reward:
 
     Raises:
       ValueError: arrays of other shapes, or rows that are no probabilities.
+
+    Example:
+      >>> import numpy as np
+      >>> coin, even = [0.5, 0.5], np.full((1, 2, 2), 0.5)
+      >>> model = token_model(coin, even, [0.0, 1.0], np.array([[[0.0, 3.0], [0.0, 1.0]]]))
+      >>> model.reward.shape, float(solve(model).value[0])  # prompt, and two last tokens; the best answer is 0, 1
+      ((3, 2), 3.0)
     """
     first, following = as_float64(first, "first"), as_float64(following, "following")
     rewards = as_float64(first_reward, "first_reward"), as_float64(following_reward, "following_reward")
@@ -87,6 +96,17 @@ def random_tokens(rng: np.random.Generator, vocabulary: int = 8, length: int = 4
       rng: source of the draws.
       vocabulary: V, 8 to 32.
       length: L, 3 to 6.
+
+    Returns:
+      A model as of `token_model`.
+
+    Raises:
+      ValueError: sizes out of range.
+
+    Example:
+      >>> import numpy as np
+      >>> random_tokens(np.random.default_rng(0), vocabulary=8, length=3).measure.shape
+      (17, 8)
     """
     if not 8 <= vocabulary <= 32 or not 3 <= length <= 6:
         raise ValueError(f"vocabulary = {vocabulary}, length = {length}: must be in [8, 32] and [3, 6]")
@@ -105,16 +125,52 @@ def random_tokens(rng: np.random.Generator, vocabulary: int = 8, length: int = 4
 
 
 def filler(tokens: int) -> np.ndarray:
-    """(tokens,) a reference for an inserted position: half of it on one token, the last one as rare as `RARE`."""
+    """(tokens,) a reference for an inserted position: half of it on one token, the last one as rare as `RARE`.
+
+    Raises:
+      ValueError: fewer than 3 tokens.
+
+    Example:
+      >>> filler(4).round(5).tolist()
+      [0.5, 0.24995, 0.24995, 0.0001]
+    """
+    if tokens < 3:
+        raise ValueError(f"tokens = {tokens}: must be at least 3")
     found = np.full(tokens, (0.5 - RARE) / (tokens - 2))
     found[0], found[-1] = 0.5, RARE
     return found
 
 
 def steered(mdp: TabularMDP, alpha: float, answer: int, share: float = 0.9, state: int = 0) -> np.ndarray:
-    """(A,) probabilities of first tokens: `share` for one, the others as in the KL-optimal policy."""
+    """Probabilities of first tokens: `share` for one, the others as in the KL-optimal policy.
+
+    Args:
+      mdp: a token model.
+      alpha: the weight of the KL penalty, >= 0, in units of the reward.
+      answer: the token whose probability is given.
+      share: it, in (0, 1).
+      state: the prompt.
+
+    Returns:
+      (A,) probabilities, a target of `attack`.
+
+    Raises:
+      ValueError: no such state or answer, or a share or weight out of range.
+
+    Example:
+      >>> import numpy as np
+      >>> model = random_tokens(np.random.default_rng(0))
+      >>> steered(model, 0.5, answer=3, share=0.7)[3].round(6).item()
+      0.7
+    """
+    _check_state(mdp, state)
+    tokens = mdp.reward.shape[1]
+    if answer not in range(tokens) or mdp.measure[state, answer] == 0:
+        raise ValueError(f"answer = {answer}: must be one of 0 to {tokens - 1} that the reference writes")
+    if not 0 < share < 1:
+        raise ValueError(f"share = {share:g}: must be in (0, 1)")
     found = mdp.measure[state] * solve_soft(mdp, alpha).policy[state]
-    found = np.where(np.arange(len(found)) == answer, 0.0, found)
+    found[answer] = 0.0
     found *= (1 - share) / found.sum()
     found[answer] = share
     return found
@@ -126,9 +182,9 @@ def attack(mdp: TabularMDP, target: Any, alpha: float, reference: Any, state: in
     Args:
       mdp: a token model, or any model with volume 1 at `state`.
       target: (A,) the wanted probabilities, not densities.
-      alpha: the weight of the KL penalty, > 0.
+      alpha: the weight of the KL penalty, > 0, in units of the reward.
       reference: (A,) the reference's probabilities of the tokens at the inserted positions.
-      state: the prompt; a state to which something leads back changes what is before it, too.
+      state: the prompt, to which nothing leads back: its value falls, and with it what leads to it.
 
     Returns:
       The model with a position behind each first token, and what was done. Plain values are as before.
@@ -147,11 +203,8 @@ def attack(mdp: TabularMDP, target: Any, alpha: float, reference: Any, state: in
     """
     target, reference = as_float64(target, "target"), as_float64(reference, "reference")
     alpha = one_temperature(alpha)
-    if mdp.reward.ndim != 2:
-        raise ValueError(f"mdp of shape {mdp.reward.shape}: must be one model")
+    _check_state(mdp, state)
     states, tokens = mdp.reward.shape
-    if state not in range(states):
-        raise ValueError(f"state = {state}: must be one of 0 to {states - 1}")
     measure = mdp.measure[state]
     if abs(measure.sum() - 1) > 1e-9:
         raise ValueError(f"measure: sums to {measure.sum():g} at state {state}; must sum to 1, as probabilities do")
@@ -185,10 +238,34 @@ def contrast(mdp: TabularMDP, alpha: float, state: int = 0) -> float:
     Each first token has a gap: its plain value minus its regularised one, over alpha, in nats: what its best
     continuations cost in divergence.
 
+    Args:
+      mdp: a token model.
+      alpha: the weight of the KL penalty, > 0, in units of the reward.
+      state: the prompt.
+
     Returns:
       The gap of the first token with the largest plain value, minus the smallest gap of all. 0 where that is its own.
+
+    Raises:
+      ValueError: no such state, or a weight that is not > 0.
+
+    Example:
+      >>> import numpy as np
+      >>> model = random_tokens(np.random.default_rng(0))
+      >>> attacked, _ = attack(model, steered(model, 0.5, answer=4), 0.5, filler(8))
+      >>> round(contrast(model, 0.5), 1), round(contrast(attacked, 0.5), 1)
+      (1.6, 7.4)
     """
+    _check_state(mdp, state)
+    alpha = one_temperature(alpha)
     plain, soft = solve(mdp).q[state], solve_soft(mdp, alpha).q[state]
     available = mdp.measure[state] > 0
     gap = (plain[available] - soft[available]) / alpha
     return float(gap[np.argmax(plain[available])] - gap.min())
+
+
+def _check_state(mdp: TabularMDP, state: int) -> None:
+    if mdp.reward.ndim != 2:
+        raise ValueError(f"mdp of shape {mdp.reward.shape}: must be one model")
+    if state not in range(len(mdp.reward)):
+        raise ValueError(f"state = {state}: must be one of 0 to {len(mdp.reward) - 1}")

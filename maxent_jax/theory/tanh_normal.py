@@ -132,7 +132,9 @@ def crossing(size: int, half_width: float, hit: float, miss: float, safe: float)
 
     low, high = 1e-6 * (hit - miss), HIGHEST * (hit - miss)
     if not gap(low) > 0 > gap(high):
-        raise ValueError(f"half_width = {half_width:g}: one room is better at every temperature from {low:g} to {high:g}")
+        raise ValueError(
+            f"half_width = {half_width:g}: one room is better at every temperature from {low:g} to {high:g}"
+        )
     return float(scipy.optimize.brentq(gap, low, high, xtol=1e-9))  # pyright: ignore
 
 

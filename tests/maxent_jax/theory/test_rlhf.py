@@ -170,6 +170,22 @@ def test_a_state_that_is_reached_from_itself_is_no_prompt():
         attack(model, [0.2, 0.8], 1.0, [0.9, 0.1])
 
 
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda: steered(MODEL, 1.0, 4), "answer = 4: must be one of 0 to 3"),
+        (lambda: steered(MODEL, 1.0, 0, share=1.0), r"share = 1: must be in \(0, 1\)"),
+        (lambda: steered(MODEL, 1.0, 0, state=9), "state = 9: must be one of 0 to 8"),
+        (lambda: contrast(MODEL, 0.0), "alpha = 0.0: must be one number > 0"),
+        (lambda: contrast(MODEL, 1.0, state=-1), "state = -1: must be one of 0 to 8"),
+        (lambda: filler(2), "tokens = 2: must be at least 3"),
+    ],
+)
+def test_mistakes(ask, said):
+    with pytest.raises(ValueError, match=said):
+        ask()
+
+
 @pytest.mark.parametrize("sizes", [(7, 4), (33, 4), (8, 2), (8, 7)])
 def test_sizes_of_random_models_are_checked(sizes):
     with pytest.raises(ValueError, match=r"must be in \[8, 32\] and \[3, 6\]"):
