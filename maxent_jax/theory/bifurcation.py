@@ -135,8 +135,9 @@ def _change(
         )
     last = np.minimum(ratio / volume ** (stages - 1), volume)
     least = alpha * (np.log(volume) - np.log(last.min()))
-    penalty = float(least + alpha * np.log(2) if penalty is None else as_float64(penalty, "penalty"))
-    leak = volume * np.exp(-penalty / alpha)
+    penalty = float(least + alpha * np.log(2)) if penalty is None else as_float64(penalty, "penalty").item()
+    with np.errstate(over="ignore"):
+        leak = volume * np.exp(-penalty / alpha)
     if not leak < last.min():
         raise ValueError(f"penalty = {penalty:g}: must be > {least:g}, or even a tiny good set is too attractive")
     good = np.clip((last - leak) / (1 - leak / volume), 0, volume)
@@ -174,7 +175,7 @@ def insert(
     """
     _check_model(mdp)
     places, good = _as_states(mdp, states, "states"), as_float64(good, "good")
-    penalty = float(as_float64(penalty, "penalty"))
+    penalty = as_float64(penalty, "penalty").item()
     if good.shape != (len(places), mdp.reward.shape[1]):
         raise ValueError(f"good of shape {good.shape}: must be {(len(places), mdp.reward.shape[1])}")
     volume = mdp.volume[places][:, None]

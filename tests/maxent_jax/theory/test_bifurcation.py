@@ -133,6 +133,7 @@ def test_without_keeping_the_value_it_works_at_any_volume(volume):
         ({"state": None}, "state: must be finite numbers"),
         ({"state": [[0]], "target": [[[0.5, 0.25]]]}, r"state = \[\[0\]\]: must be one of"),
         ({"penalty": np.inf}, "penalty: must be finite numbers"),
+        ({"penalty": -1e4}, r"penalty = -10000: must be > "),
         ({"target": [0.05, 0.475], "alpha": 0.5, "keep_value": False}, "state = 0: its soft value would fall"),
     ],
 )
