@@ -9,9 +9,10 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from envs.base import Key, Task
-from envs.fields import InvalidSetting, setting, settings
+from envs.fields import InvalidSetting, setting, settings, show
 from envs.pendulum import Pendulum, PendulumState
 from envs.vehicle import Vehicle, VehicleState, path
 
@@ -86,10 +87,9 @@ def bifurcated(
             """Noise and delay would act in half-steps, too, on which time stands still."""
             super().validate()
             for name, off in (("process_noise", None), ("action_delay", 0)):
-                if getattr(self, name) != off:
-                    raise InvalidSetting(
-                        f"env.{name} = {getattr(self, name)}: a bifurcated task has none; must be {off}"
-                    )
+                value = getattr(self, name)
+                if np.any(value != off):
+                    raise InvalidSetting(f"env.{name} = {show(value)}: a bifurcated task has none; must be {off}")
 
         @property
         def inner(self) -> Task:

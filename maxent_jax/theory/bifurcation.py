@@ -135,14 +135,14 @@ def _change(
         )
     last = np.minimum(ratio / volume ** (stages - 1), volume)
     least = alpha * (np.log(volume) - np.log(last.min()))
-    penalty = float(least + alpha * np.log(2)) if penalty is None else as_float64(penalty, "penalty").item()
+    cost = float(least + alpha * np.log(2)) if penalty is None else as_float64(penalty, "penalty").item()
     with np.errstate(over="ignore"):
-        leak = volume * np.exp(-penalty / alpha)
+        leak = volume * np.exp(-cost / alpha)
     if not leak < last.min():
-        raise ValueError(f"penalty = {penalty:g}: must be > {least:g}, or even a tiny good set is too attractive")
+        raise ValueError(f"penalty = {cost:g}: must be > {least:g}, or even a tiny good set is too attractive")
     good = np.clip((last - leak) / (1 - leak / volume), 0, volume)
-    extended, inserted = _insert(mdp, state, actions, stages.astype(int), good, penalty)
-    return extended, inserted, penalty, factor
+    extended, inserted = _insert(mdp, state, actions, stages.astype(int), good, cost)
+    return extended, inserted, cost, factor
 
 
 def insert(

@@ -7,7 +7,7 @@ import pytest
 
 import envs
 from envs.bifurcated import bifurcated, is_good
-from envs.fields import build
+from envs.fields import InvalidSetting, build
 from envs.toy import GOOD, Toy
 
 
@@ -144,7 +144,20 @@ def test_good_set_has_the_volume_that_is_asked_for(size):
         assert bool(is_good(held, held, 0.1))  # and the held action itself is in it
 
 
-@pytest.mark.parametrize("field", [{"process_noise": 0.1}, {"action_delay": 2}])
-def test_noise_and_delay_are_refused(field):
-    with pytest.raises(ValueError, match=r"a bifurcated task has none; must be"):
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ({"process_noise": 0.1}, r"env.process_noise = 0\.1: a bifurcated task has none; must be None"),
+        ({"action_delay": 2}, "env.action_delay = 2: a bifurcated task has none; must be 0"),
+    ],
+)
+def test_noise_and_delay_are_refused(field, said):
+    with pytest.raises(InvalidSetting, match=said):
         envs.make("bifurcated_pendulum", **field)
+
+
+def test_noise_is_refused_in_a_grid_too():
+    """A grid's fields come stacked."""
+    env = envs.make("bifurcated_pendulum").replace(process_noise=np.array([0.5, 0.25]))
+    with pytest.raises(InvalidSetting, match=r"env.process_noise = .*0\.5.*: a bifurcated task has none"):
+        env.validate()
