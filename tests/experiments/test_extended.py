@@ -8,7 +8,7 @@ from experiments import bifurcation, extended, results
 
 
 def test_model_is_misled_by_the_extension_only_where_entropy_counts(tmp_path):
-    rows = extended.exact(bins=15, alphas=(0.0, 8.0))
+    rows = extended.exact(bins=11, alphas=(0.0, 8.0))
     cold, hot = rows
     assert cold["before"] == pytest.approx(cold["best"], rel=1e-9)
     assert cold["after"] == pytest.approx(cold["best"], rel=1e-9)
