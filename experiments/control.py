@@ -11,7 +11,7 @@ from rich.table import Table
 from experiments import agreeing, published, yardsticks
 from experiments.captions import budget, judged, record
 from experiments.landscape import FAST
-from maxent_jax import api, plots, stats
+from maxent_jax import api, compare, plots, stats, tables
 from maxent_jax.runs import Result
 
 TASKS = ("vehicle", "quadrotor", "quadruped", "acrobot", "obstacle2d", "hopper")
@@ -115,11 +115,15 @@ def steps(agent: str, task: str, preset: str) -> int | None:
 
 def caption(preset: str, results: list[Result], rows: list[dict[str, Any]]) -> str:
     """Budget and nets, who ends highest, the verdicts, and what all that does not show."""
-    ends = [(row["agent"], row["deterministic"]) for row in rows[: len(results)]]
-    known = [(name, final) for name, final in ends if final["iqm"] is not None]
-    best, final = max(known, key=lambda end: end[1]["iqm"], default=("none", None))
-    found = f"Highest final interquartile mean: {best}, {stats.shown(final)}."
+    known = [row for row in rows[: len(results)] if row["deterministic"]["iqm"] is not None]
+    best = max(known, key=lambda row: row["deterministic"]["iqm"], default=None)
+    found = "All seeds of all agents failed." if best is None else _highest(best)
     return f"Preset {preset}: {budget(results)} {found} {judged(results)} {limits(preset, results)}"
+
+
+def _highest(row: dict[str, Any]) -> str:
+    final = stats.shown(row["deterministic"])
+    return f"Highest final interquartile mean: {row['agent']}, {final}, after {row['steps']:,} steps."
 
 
 def limits(preset: str, results: list[Result]) -> str:
@@ -160,15 +164,15 @@ def table(results: list[Result], known: Any) -> list[dict[str, Any]]:
       known: rows of `yardsticks.recorded`.
 
     Returns:
-      One row each; what the controllers that were not trained return has no second way of acting, no minutes, and no
-      seeds that could be better than SAC's.
+      One row each; whether an agent's seeds are better than SAC's is asked at the steps that both have. What the
+      controllers that were not trained return has no second way of acting, no minutes, and no seeds.
     """
     ways = {"deterministic": "return_deterministic", "stochastic": "return_stochastic"}
-    finals = [result.summary["configurations"][0] for result in results]
+    sac = tables.Entry(results[0], 0)
     rows = []
-    for result, final in zip(results, finals, strict=True):
-        seeds = [one[ways["deterministic"]]["per_seed"] for one in (final, finals[0])]
-        better = None if result is results[0] else stats.probability_of_improvement([(seeds[0], seeds[1])])
+    for result in results:
+        final, entry = result.summary["configurations"][0], tables.Entry(result, 0)
+        better = None if result is results[0] else compare.compare(sac, entry).improvement
         rows.append(
             {
                 "agent": plots.label(result, 0),

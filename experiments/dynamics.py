@@ -1,5 +1,6 @@
 """Is it the dynamics, or what is hidden? SAC, SAC-AdaEnt and PPO on variants of quadrotor, vehicle and quadruped."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from rich.table import Table
 from experiments import control, yardsticks
 from experiments.captions import budget, judged, record
 from experiments.control import Entry
-from maxent_jax import plots, stats, tables
+from maxent_jax import compare, plots, stats, tables, verdict
 from maxent_jax.runs import Result
 
 AGENTS = ("sac", "ppo", "sac_adaent")
@@ -41,12 +42,15 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
         for variant, fields in VARIANTS[task].items()
     }
     results = [result for trained in runs.values() for result in trained]
+    first = {result.config["agent"]: result for result in results[: len(AGENTS)]}
     rows = [
-        {"variant": variant, **row} for variant, trained in runs.items() for row in control.table(trained, known={})
+        {"variant": variant, **row, "gain": gain(first[result.config["agent"]], result)}
+        for variant, trained in runs.items()
+        for result, row in zip(trained, control.table(trained, known={}), strict=True)
     ]
     record(path / "outcome.json", preset, results, rows)
     (path / "figures").mkdir(exist_ok=True)
-    draw(runs, task, path / "figures" / "dynamics.png", preset)
+    draw(runs, task, path / "figures" / "dynamics.png", f"{task}, preset {preset}: {caption(preset, results, rows)}")
     if console is not None:
         shown = Table("variant", "agent", "mean action: IQM, 95 % interval", title=f"{task}, preset {preset}")
         for row in rows:
@@ -59,12 +63,31 @@ def agents(fields: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(agent for agent in AGENTS if agent != "sac_adaent" or not OBSERVING & fields.keys())
 
 
+def gain(first: Result, result: Result) -> dict[str, Any] | None:
+    """What an agent's final interquartile mean gains over that on the first variant, with its interval.
+
+    None for the first variant itself, and where returns do not mean the same.
+    """
+    one, other = tables.Entry(first, 0), tables.Entry(result, 0)
+    if first is result or not verdict.comparable(one, other):
+        return None
+    return dataclasses.asdict(compare.compare(one, other).difference)
+
+
+def caption(preset: str, results: list[Result], rows: list[dict[str, Any]]) -> str:
+    """Budget and nets, what is gained, the verdicts, and what all that does not show."""
+    told = [f"{row['agent']} on {row['variant']} {stats.shown(row['gain'])}" for row in rows if row["gain"]]
+    gained = f"Gain over {rows[0]['variant']}: {'; '.join(told)}." if told else ""
+    parts = (budget(results), gained, judged(results), control.limits(preset, results))
+    return " ".join(part for part in parts if part)
+
+
 def folder(variant: str) -> str:
     """Where a variant's runs are."""
     return variant.replace(", ", "-").replace(" ", "-")
 
 
-def draw(runs: Mapping[str, list[Result]], task: str, path: Path, preset: str) -> None:
+def draw(runs: Mapping[str, list[Result]], task: str, path: Path, words: str) -> None:
     """Learning curves, a panel a variant, all on the same axis, beside yardsticks of the same physics."""
     drawn, axes = plots.figure(1, len(runs), width=4.2, height=4.2)
     known = yardsticks.for_verdicts([task]).get(task)
@@ -82,11 +105,9 @@ def draw(runs: Mapping[str, list[Result]], task: str, path: Path, preset: str) -
         first.set_yscale("symlog", linthresh=first.yaxis.get_transform().linthresh)
         first.set_ylim(min(each.y0 for each in limits), min(0.0, max(each.y1 for each in limits) / 2))
     drawn.legend(seen.values(), seen.keys(), loc="outside upper center", ncols=4, frameon=False, fontsize=9)
-    results = [result for trained in runs.values() for result in trained]
     drawn.supxlabel(
-        f"{task}, preset {preset}: {budget(results)} {judged(results)} {control.limits(preset, results)} "
-        f"{control.SEEDS[preset]} seeds; thin: every seed; bold: interquartile mean of the mean action's returns; "
-        "band: its 95 % interval; grey: controllers that were not trained, where the physics are theirs.",
+        f"{words} Thin: every seed; bold: interquartile mean of the mean action's returns; band: its 95 % interval; "
+        "grey: controllers that were not trained, where the physics are theirs.",
         fontsize=8,
         wrap=True,
     )

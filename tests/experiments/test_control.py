@@ -39,6 +39,13 @@ def test_table_says_how_probably_an_agent_beats_sac():
     assert better["low"] < 0.75 < better["high"]
 
 
+def test_who_made_more_steps_is_compared_where_sac_ends():
+    sac = untrained.result("sac", values=((0.0, 3.0), (0.0, 5.0)))
+    other = untrained.result("ppo", values=((0.0, 2.0, 9.0), (0.0, 4.0, 9.0)))
+    better = control.table([sac, other], {})[1]["better_than_sac"]
+    assert better["value"] == 0.25  # 2 and 4 against 3 and 5
+
+
 @pytest.fixture
 def trained(monkeypatch):
     """What `control.train` was asked for; nothing is trained."""
@@ -99,7 +106,13 @@ def test_the_caption_has_budget_nets_the_best_verdicts_and_limits():
     sac = untrained.result("sac", "obstacle2d", values=((0.0, 1.0), (0.0, 3.0)))
     other = untrained.result("ppo", "obstacle2d", values=((0.0, 2.0), (0.0, 4.0)))
     words = control.caption("cpu", [sac, other], control.table([sac, other], ROWS))
-    for part in ("sac: 10 steps, nets 8,", "Highest final interquartile mean: ppo", "3 [", "sac on obstacle2d: no"):
+    for part in (
+        "sac: 10 steps, nets 8,",
+        "Highest final interquartile mean: ppo",
+        "3 [",
+        "after 10 steps",
+        "sac on obstacle2d: no",
+    ):
         assert part in words
     assert "0.04 % of the published steps" in words  # 20 of 50,000
 

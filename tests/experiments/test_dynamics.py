@@ -47,6 +47,7 @@ def test_each_variant_has_three_agents_and_a_panel(tmp_path, asked):
     outcome = json.loads((tmp_path / "outcome.json").read_text())
     assert [row["variant"] for row in outcome["rows"]] == ["published tyres"] * 3 + ["road tyres"] * 3
     assert all(agreeing.NAMES[0] in row for row in outcome["rows"])  # each variant's own
+    assert {row["gain"] for row in outcome["rows"]} == {None}  # returns on other tyres do not mean the same
     assert (tmp_path / "figures" / "dynamics.png").read_bytes()[:4] == b"\x89PNG"
     with gzip.open(tmp_path / "metrics.csv.gz", "rt") as file:
         assert sum(1 for _ in file) == 1 + 6 * 2 * 3  # agents and variants, seeds, evaluations
@@ -65,3 +66,12 @@ def test_what_is_hidden_is_asked_of_sac_and_ppo_on_the_same_axis(tmp_path, asked
     names = [text.get_text() for text in legend.get_texts()]
     assert names[:3] == ["sac", "ppo", "sac_adaent"]
     assert any(name.startswith("planner: -95") for name in names)
+    rows = json.loads((tmp_path / "outcome.json").read_text())["rows"]
+    assert [row["gain"] and row["gain"]["value"] for row in rows] == [None] * 6 + [0.0] * 6
+    words = drawn[0].get_supxlabel()
+    for part in (
+        "quadrotor, preset quick: sac: 20 steps, nets 8,",
+        "Gain over full: sac",
+        "on full, rates and time 0 [",
+    ):
+        assert part in words

@@ -39,7 +39,8 @@ def test_steps_minutes_improvement_agreement_and_verdicts_stand_side_by_side():
     said = results.tell_rows({"rows": rows})
     heads, _, _, ppo = said.splitlines()
     assert heads == (
-        f"| agent | return, mean action | sampled | P(better than sac) | steps | minutes | {agreeing.TOLD} |"
+        "| agent | return, mean action | sampled | P(better than sac), same steps | steps | minutes | "
+        f"{agreeing.TOLD} |"
     )
     assert "| 10 | 2 | 97.5% (97.5%) |" in ppo
     assert "| 0.5 [" in ppo
