@@ -64,14 +64,20 @@ def advantages(plain: np.ndarray, soft: np.ndarray) -> tuple[np.ndarray, np.ndar
       soft: (n, repeats) returns of the soft one, each with the same randomness.
 
     Returns:
-      (n,) mean differences, and (n,) the larger of 1.96 standard errors and of rounding: below it nothing was lost.
+      (n,) mean differences, and (n,) the larger of their `uncertainty` and of rounding: below it nothing was lost.
       With a single repeat, of a policy and a task without randomness, rounding is all.
     """
     difference = plain - soft
-    repeats = difference.shape[1]
-    error = difference.std(axis=1, ddof=1) / np.sqrt(repeats) if repeats > 1 else np.zeros(len(difference))
     rounding = ROUNDING * np.maximum(np.abs(plain), np.abs(soft)).mean(axis=1)
-    return difference.mean(axis=1), np.maximum(1.96 * error, rounding)
+    return difference.mean(axis=1), np.maximum(uncertainty(difference), rounding)
+
+
+def uncertainty(values: np.ndarray) -> np.ndarray:
+    """(n,) half the width of Student's 95 % interval of the means of (n, repeats) values; 0 for a single repeat."""
+    repeats = values.shape[1]
+    if repeats == 1:
+        return np.zeros(len(values))
+    return scipy.stats.t.ppf(0.975, repeats - 1) * values.std(axis=1, ddof=1) / np.sqrt(repeats)
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:

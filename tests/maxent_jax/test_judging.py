@@ -30,7 +30,8 @@ def test_advantages_are_paired_means_and_know_their_noise():
     gain = rng.normal([[0.0], [5.0], [-5.0]], 1.0, size=(3, 8))
     mean, noise = judging.advantages(soft + gain, soft)
     np.testing.assert_allclose(mean, gain.mean(axis=1))
-    np.testing.assert_allclose(noise, 1.96 * scipy.stats.sem(gain, axis=1))  # not that of returns, 50 times as large
+    low, high = scipy.stats.t.interval(0.95, 7, gain.mean(axis=1), scipy.stats.sem(gain, axis=1))
+    np.testing.assert_allclose(noise, (high - low) / 2)  # not that of returns, 50 times as large
 
 
 def test_a_single_repeat_has_only_rounding():
