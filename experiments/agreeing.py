@@ -1,6 +1,7 @@
 """How often the fast comparison decides as the exact one does, in the very runs that used it."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,37 +16,71 @@ EPISODES = 3
 MOST = 500
 """States a run."""
 
-
-def verdicts(agent: SACAdaEnt, state: Any, obs: Any, key: jax.Array) -> np.ndarray:
-    """(n,) whether one fast and one exact comparison at observations (n, o) are on the same side of the threshold."""
-    fast, exact = (
-        np.asarray(Subject(dataclasses.replace(agent, comparison=way), state).similarity(obs, key)) < agent.threshold
-        for way in ("fast", "exact")
-    )
-    return fast == exact
+_similarity = jax.jit(Subject.similarity)
 
 
-def of_runs(results: list[Result]) -> dict[str, float]:
-    """Share of the states on trained policies' ways at which both decide alike, by run directory.
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """Similarities at the same n states, found in three ways.
+
+    Attributes:
+      fast: (n,) as `comparison="fast"` finds them.
+      exact: (n,) as `comparison="exact"` does.
+      again: (n,) the same with other draws: no approximation can agree better than the exact one with itself.
+    """
+
+    fast: np.ndarray
+    exact: np.ndarray
+    again: np.ndarray
+
+    def alike(self, threshold: float) -> np.ndarray:
+        """(2, n) whether the fast comparison decides as the exact one does, and whether that one does so again."""
+        exact = self.exact < threshold
+        return np.stack([(self.fast < threshold) == exact, (self.again < threshold) == exact])
+
+
+def compare(agent: SACAdaEnt, state: Any, obs: Any, key: jax.Array) -> Compared:
+    """Similarities at observations (n, o)."""
+    ways = {way: Subject(dataclasses.replace(agent, comparison=way), state) for way in ("fast", "exact")}
+    one, other = jax.random.split(key)
+    found = (_similarity(ways[way], obs, key) for way, key in (("fast", one), ("exact", one), ("exact", other)))
+    return Compared(*map(np.asarray, found))
+
+
+TOLD = "fast agrees with exact (exact with itself)"
+NAMES = ("agreement_with_exact_comparison", "agreement_of_exact_with_itself")
+
+
+def shares(alike: Sequence[np.ndarray]) -> dict[str, float | None]:
+    """Both shares over all states, of parts (2, n) from `Compared.alike`; None where there are none."""
+    found = np.concatenate(alike, axis=1).mean(axis=1).tolist() if alike else (None, None)
+    return dict(zip(NAMES, found, strict=True))
+
+
+def told(row: Mapping[str, Any]) -> str:
+    """A cell of a table, `TOLD` its name: both shares of a row of an outcome; nothing where it has none."""
+    agrees, at_best = (row.get(name) for name in NAMES)
+    return "" if agrees is None or at_best is None else f"{agrees:.1%} ({at_best:.1%})"
+
+
+def of_configuration(result: Result, configuration: int = 0) -> dict[str, float | None]:
+    """Shares of the states on trained policies' ways at which comparisons decide alike, over all seeds.
 
     Args:
-      results: runs; those of other agents, and failed ones, are left out.
+      result: a run directory.
+      configuration: which of it; failed runs are left out.
 
     Returns:
-      The shares, each over all seeds of the first configuration.
+      Both `shares`; of None for an agent that does not compare fast.
     """
-    found = {}
-    for result in results:
-        agent = result.agents[0]
-        if not isinstance(agent, SACAdaEnt):
-            continue
-        alike = []
-        for row in result.rows(0):
-            info = result.runs[row]
-            if info.run not in result.failed:
-                key, state = jax.random.key(info.seed), result.agent_state(info.run)
-                seen = trials.visit(Subject(agent, state), result.envs[0], key, EPISODES).evenly(MOST)
-                alike.append(verdicts(agent, state, seen.obs, jax.random.fold_in(key, 1)))
-        if alike:
-            found[result.path.name] = float(np.mean(np.concatenate(alike)))
-    return found
+    agent, env = result.agents[configuration], result.envs[configuration]
+    if not isinstance(agent, SACAdaEnt) or agent.comparison != "fast":
+        return shares([])
+    found = []
+    for row in result.rows(configuration):
+        info = result.runs[row]
+        if info.run not in result.failed:
+            key, state = jax.random.key(info.seed), result.agent_state(info.run)
+            seen = trials.visit(Subject(agent, state), env, key, EPISODES).evenly(MOST)
+            found.append(compare(agent, state, seen.obs, jax.random.fold_in(key, 1)).alike(float(agent.threshold)))
+    return shares(found)

@@ -1,29 +1,82 @@
-"""What the reader of a figure or a table must know of the runs behind it."""
+"""What the reader of a figure or a table must know of the runs behind it, and the numbers to check it by."""
 
+import dataclasses
+import gzip
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maxent_jax import freezing, runs
+from experiments import yardsticks
+from maxent_jax import freezing, runs, tables, verdict
+from maxent_jax.agents import SACAdaEnt
 from maxent_jax.runs import Result
+from maxent_jax.verdict import Verdict
 
 
 def record(path: Path, preset: str, results: list[Result], rows: list[dict[str, Any]], **more: Any) -> None:
-    """Write a table of results, and what is `more`, as JSON, with the budget, seeds, device and versions behind it."""
-    seeds = {result.config["agent"]: result.config["seeds"] for result in results}
-    about = {"preset": preset, "budget": budget(results), "seeds": seeds}
-    runs.write_json(path, about | {"device": runs.device(), "versions": runs.versions(), "rows": rows} | more)
+    """Write a table of results and what is behind it.
+
+    Args:
+      path: the JSON to write: the rows, budget, seeds, minutes, device, versions, verdicts, and what is `more`. Beside
+        it comes `metrics.csv.gz`, a row per run and chunk of all that was measured.
+      preset: by which the runs were made.
+      results: the runs.
+      rows: the table.
+      **more: by name.
+    """
+    about = {
+        "preset": preset,
+        "budget": budget(results),
+        "seeds": {result.config["agent"]: result.config["seeds"] for result in results},
+        "minutes": sum(result.summary["elapsed_seconds"] for result in results) / 60,
+        "device": runs.device(),
+        "versions": runs.versions(),
+        "verdicts": [dataclasses.asdict(each) for each in verdicts(results)],
+    }
+    write_metrics(results, path.with_name("metrics.csv.gz"))
+    runs.write_json(path, about | {"rows": rows} | more)
+
+
+def write_metrics(results: list[Result], path: Path) -> None:
+    """Every evaluation of every run as compressed CSV; equal runs give equal bytes, wherever their folder is."""
+    below = [dataclasses.replace(each, path=Path(os.path.relpath(each.path, path.parent))) for each in results]
+    text = tables.csv_text(tables.entries(below))
+    draft = path.with_suffix(".part")
+    draft.write_bytes(gzip.compress(text.encode(), mtime=0))
+    draft.replace(path)
+
+
+def verdicts(results: list[Result]) -> list[Verdict]:
+    """Whether entropy misleads, of every configuration that maximises it: see `maxent_jax.verdict`."""
+    found = tables.entries(results)
+    return verdict.judge(found, yardsticks.for_verdicts({entry.task for entry in found}))
+
+
+def judged(results: list[Result]) -> str:
+    """The verdicts in words, without their reasons, which are in the JSON."""
+    return " ".join(f"{each.about}: {each.word}." for each in verdicts(results))
 
 
 def budget(results: list[Result]) -> str:
-    """Steps, batch, samples and failed runs of every agent, in words."""
+    """Steps, nets, batch, samples and failed runs of every agent, in words."""
     parts = []
     for result in results:
-        steps = int(np.nanmax(result.metrics["env_steps"]))
-        samples = sorted({agent.n_samples for agent in result.agents if hasattr(agent, "n_samples")})  # pyright: ignore
-        words = f"{result.config['agent']}: {steps:,} steps, batch {result.config['agent_fields']['batch_size']}"
-        words += f", n_samples {', '.join(map(str, samples))}" if samples else ""
+        steps, fields = int(np.nanmax(result.metrics["env_steps"])), result.config["agent_fields"]
+        words = [
+            f"{result.config['agent']}: {steps:,} steps",
+            f"nets {'-'.join(map(str, fields['hidden']))}",
+            f"batch {fields['batch_size']}",
+            *_sampled(result),
+        ]
         failures = freezing.words(result.failures(), len(result.runs))
-        parts.append(words + (f", {failures}, left out" if failures else ""))
+        parts.append(", ".join(words + ([f"{failures}, left out"] if failures else [])))
     return "; ".join(dict.fromkeys(parts)) + "."
+
+
+def _sampled(result: Result) -> list[str]:
+    """How many actions an agent draws in a state, and how SAC-AdaEnt compares over them."""
+    samples = sorted({agent.n_samples for agent in result.agents if hasattr(agent, "n_samples")})  # pyright: ignore
+    ways = sorted({f"{agent.comparison} comparison" for agent in result.agents if isinstance(agent, SACAdaEnt)})
+    return ([f"n_samples {', '.join(map(str, samples))}"] if samples else []) + ways

@@ -9,20 +9,22 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import agreeing, published, yardsticks
-from experiments.captions import budget, record
+from experiments.captions import budget, judged, record
 from experiments.landscape import FAST
-from maxent_jax import api, plots, stats
+from maxent_jax import api, compare, plots, stats, tables
 from maxent_jax.runs import Result
 
 TASKS = ("vehicle", "quadrotor", "quadruped", "acrobot", "obstacle2d", "hopper")
 SEEDS = {"quick": 3, "cpu": 5, "paper": 10}
-EVALUATIONS = {("quick", "hopper"): 8, ("quick", "quadruped"): 8}
-"""Where evaluating 20 times would take longer than training."""
-STEPS = {("cpu", "ppo"): 300_000, "cpu": 60_000}
-"""Environment steps by preset, or by preset and agent: those of the preset's table would take longer than an hour."""
-MUJOCO_STEPS = {("cpu", "ppo"): 100_000, "cpu": 25_000}
-"""Likewise where a step has contacts and costs a hundred times as much."""
 CONTACTS = ("quadruped", "hopper")
+"""Tasks whose steps cost a hundred times as much."""
+EVALUATIONS = {"quick": 8, "cpu": 10}
+"""How often a preset evaluates on these: with the usual 20 times it would take longer than training."""
+STEPS = {("cpu", "ppo"): 500_000, "cpu": 120_000}
+"""Environment steps by preset, or by preset and agent, at most the published ones: about half an hour a task on two
+cores, in which PPO makes as many more steps as it needs to take about as long as SAC."""
+CONTACT_STEPS = {("cpu", "ppo"): 150_000, "cpu": 50_000}
+"""Likewise on tasks with contacts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,25 +60,18 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> list[Res
     """Train all agents on one task, draw their curves, print who ends where; everything goes below `path`."""
     known = yardsticks.recorded(task)
     results = [train(entry, task, path / entry.folder, preset, console) for entry in entries(preset)]
-    (path / "figures").mkdir(exist_ok=True)
-    draw(results, task, path / "figures" / "curves.png", f"Preset {preset}: {budget(results)} {limits(preset, task)}")
     rows = table(results, known)
-    agreed = {"agreement_of_fast_comparison": agreeing.of_runs(results)} if preset != "paper" else {}
-    record(path / "outcome.json", preset, results, rows, **agreed)
+    record(path / "outcome.json", preset, results, rows)
+    (path / "figures").mkdir(exist_ok=True)
+    draw(results, task, path / "figures" / "curves.png", caption(preset, results, rows))
     if console is not None:
         shown = Table(
             *("agent", "mean action: IQM, 95 % interval", "sampled", "better than sac, probability", "minutes"),
             title=f"{task}, preset {preset}",
         )
         for row in rows:
-            returns = (stats.shown(row[key]) for key in ("deterministic", "stochastic"))
-            better, minutes = row["better_than_sac"], row["minutes"]
-            shown.add_row(
-                row["agent"],
-                *returns,
-                "" if better is None else f"{better['value']:.2f} [{better['low']:.2f}, {better['high']:.2f}]",
-                "" if minutes is None else f"{minutes:.1f}",
-            )
+            returns = (stats.shown(row[key]) for key in ("deterministic", "stochastic", "better_than_sac"))
+            shown.add_row(row["agent"], *returns, stats.digits(row["minutes"]))
         console.print(shown)
     return results
 
@@ -96,13 +91,12 @@ def train(
 ) -> Result:
     """One line of the comparison on one task, or on a variant of it; it goes on where it was stopped."""
     fast = FAST if entry.agent == "sac_adaent" and preset != "paper" else {}
-    limits = MUJOCO_STEPS if task in CONTACTS else STEPS
     return api.train(
         entry.agent,
         task,
         seeds=SEEDS[preset],
-        steps=limits.get((preset, entry.agent), limits.get(preset)),
-        evaluations=EVALUATIONS.get((preset, task), 20),
+        steps=steps(entry.agent, task, preset),
+        evaluations=EVALUATIONS.get(preset, 20) if task in CONTACTS else 20,
         preset=preset,
         agent_fields={**fast, **entry.fields},
         env_fields=env_fields,
@@ -112,13 +106,37 @@ def train(
     )
 
 
-def limits(preset: str, task: str) -> str:
+def steps(agent: str, task: str, preset: str) -> int | None:
+    """Environment steps a run, never more than published; None: the preset's own."""
+    most = CONTACT_STEPS if task in CONTACTS else STEPS
+    asked = most.get((preset, agent), most.get(preset))
+    return None if asked is None else min(asked, published.row(agent, task).steps)
+
+
+def caption(preset: str, results: list[Result], rows: list[dict[str, Any]]) -> str:
+    """Budget and nets, who ends highest, the verdicts, and what all that does not show."""
+    known = [row for row in rows[: len(results)] if row["deterministic"]["iqm"] is not None]
+    best = max(known, key=lambda row: row["deterministic"]["iqm"], default=None)
+    found = "All seeds of all agents failed." if best is None else _highest(best)
+    return f"Preset {preset}: {budget(results)} {found} {judged(results)} {limits(preset, results)}"
+
+
+def _highest(row: dict[str, Any]) -> str:
+    final = stats.shown(row["deterministic"])
+    return f"Highest final interquartile mean: {row['agent']}, {final}, after {row['steps']:,} steps."
+
+
+def limits(preset: str, results: list[Result]) -> str:
     """What a budget does not show."""
     if preset == "paper":
         return "Published budget."
-    most = max(published.row(entry.agent, task).steps for entry in ENTRIES)
-    amount = f"{most / 1e6:g} M" if most >= 1e6 else f"{most / 1e3:g} k"
-    return f"Below the published {amount} steps, smaller nets: it shows how the agents begin, not who wins in the end."
+    task = results[0].config["env"]
+    shares = [result.config["steps"] / published.row(result.config["agent"], task).steps for result in results]
+    amount = " to ".join(dict.fromkeys(f"{100 * share:.3g}" for share in (min(shares), max(shares))))
+    return (
+        f"That is {amount} % of the published steps, with smaller nets: it shows how the agents begin, not who wins in "
+        "the end."
+    )
 
 
 def draw(results: list[Result], task: str, path: Path, caption: str) -> None:
@@ -146,15 +164,15 @@ def table(results: list[Result], known: Any) -> list[dict[str, Any]]:
       known: rows of `yardsticks.recorded`.
 
     Returns:
-      One row each; what the controllers that were not trained return has no second way of acting, no minutes, and no
-      seeds that could be better than SAC's.
+      One row each; whether an agent's seeds are better than SAC's is asked at the steps that both have. What the
+      controllers that were not trained return has no second way of acting, no minutes, and no seeds.
     """
     ways = {"deterministic": "return_deterministic", "stochastic": "return_stochastic"}
-    finals = [result.summary["configurations"][0] for result in results]
+    sac = tables.Entry(results[0], 0)
     rows = []
-    for result, final in zip(results, finals, strict=True):
-        seeds = [one[ways["deterministic"]]["per_seed"] for one in (final, finals[0])]
-        better = None if result is results[0] else stats.probability_of_improvement([(seeds[0], seeds[1])])
+    for result in results:
+        final, entry = result.summary["configurations"][0], tables.Entry(result, 0)
+        better = None if result is results[0] else compare.compare(sac, entry).improvement
         rows.append(
             {
                 "agent": plots.label(result, 0),
@@ -163,6 +181,7 @@ def table(results: list[Result], known: Any) -> list[dict[str, Any]]:
                 "switched_share": final["switched_share"],
                 "steps": result.summary["env_steps"],
                 "minutes": result.summary["elapsed_seconds"] / 60,
+                **agreeing.of_configuration(result),
             }
         )
     nothing = dict.fromkeys(("stochastic", "better_than_sac", "switched_share", "steps", "minutes"))

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 from rich.console import Console
 from rich.table import Table
 
-from experiments import published
-from experiments.captions import budget, record
-from maxent_jax import api, landscape_figure, plots, stats, study
+from experiments import agreeing, published
+from experiments.agreeing import Compared
+from experiments.captions import budget, judged, record
+from maxent_jax import api, judging, landscape_figure, plots, stats, study
 from maxent_jax.agents import SACAdaEnt
+from maxent_jax.faults import Fault
 from maxent_jax.runs import Result
 from maxent_jax.study import Study
 from maxent_jax.subject import NEVER, Subject
@@ -30,10 +31,11 @@ STEPS = {
     ("quick", "vehicle"): 6_000,
     ("quick", "quadrotor"): 6_000,
     ("quick", "pendulum"): 3_000,
-    ("cpu", "vehicle"): 20_000,
-    ("cpu", "quadrotor"): 20_000,
+    ("cpu", "vehicle"): 120_000,
+    ("cpu", "quadrotor"): 120_000,
 }
-"""Where a preset's own steps would take too long: twice the seeds are trained, and every choice is tried."""
+"""Where a preset's own steps would take too long: twice the seeds are trained, and every choice is tried. Those of
+`cpu` are the steps of `control`, so that the rule is tried on the agents that are compared there."""
 EPISODES = 5
 TESTED = {"quick": 40, "cpu": 200, "paper": 200}
 """States of a policy in which choices are tried."""
@@ -65,23 +67,33 @@ class Tried:
       name: what they are.
       studies: one a seed.
       threshold: of the rule.
-      agreement: share of the states in which the agent's comparison decides as the exact one does.
+      compared: the similarities at the states of each study, found in several ways.
     """
 
     name: str
     studies: Sequence[Study]
     threshold: float
-    agreement: float
+    compared: Sequence[Compared]
+
+    @property
+    def by_exact_comparison(self) -> list[Study]:
+        """The same studies, judged by what the exact comparison finds, as published."""
+        return [
+            dataclasses.replace(one, views=dataclasses.replace(one.views, similarity=compared.exact))
+            for one, compared in zip(self.studies, self.compared, strict=True)
+        ]
 
     def row(self, summary: Mapping[str, Any]) -> dict[str, Any]:
         """As JSON."""
         checks = [one.value_check() for one in self.studies]
         tested = study.pooled(self.studies, *MAIN)
+        published = study.pooled(self.by_exact_comparison, *MAIN)
         return {
             "agent": self.name,
             "return_deterministic": summary["return_deterministic"],
             "verdict": study.verdict(self.studies, self.threshold),
-            "agreement_with_exact_comparison": self.agreement,
+            "by_exact_comparison": judging.judge(published, self.threshold),
+            **agreeing.shares([each.alike(self.threshold) for each in self.compared]),
             "rank_correlation_of_values_with_returns": {
                 name: [check[name] for check in checks] for name in self.studies[0].landscapes
             },
@@ -120,48 +132,61 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
     for kind, stem in zip(kinds, ("sac", "sac_adaent"), strict=True):
         one = kind.studies[0]
         shown = list(dict.fromkeys([*one.lowest(3), one.worst_start]))
-        about = f"{kind.name} on {task}, first seed, preset {preset}. {budget([result])}"
+        about = f"{kind.name} on {task}, first seed, preset {preset}. {budget([result])} {limits(preset)}"
         landscape_figure.draw(one, shown, usual, figures / f"landscapes-{stem}.png", about)
-    plots.curves([result], figures / "curves.png", caption=f"Preset {preset}: {budget([result])}")
+    about = f"Preset {preset}: {budget([result])} {judged([result])} {limits(preset)}"
+    plots.curves([result], figures / "curves.png", caption=about)
     if console is not None:
         table = Table("", *(kind.name for kind in kinds), title=f"{task}, preset {preset}: the rule below {usual:g}")
-        for measure, words in SHOWN.items():
-            table.add_row(words, *(stats.shown(main(row)[measure]) for row in rows))
+        for cells in told(rows):
+            table.add_row(*cells)
         console.print(table)
 
 
 def tried(result: Result, configuration: int, name: str, threshold: float, most: int) -> Tried:
-    """Study every seed of a configuration that did not fail."""
+    """Study every seed of a configuration that did not fail.
+
+    Raises:
+      Fault: all of them failed.
+    """
     agent, env = result.agents[configuration], result.envs[configuration]
     assert isinstance(agent, SACAdaEnt)
-    exact = dataclasses.replace(agent, comparison="exact")
-    studies, alike = [], []
+    studies, compared = [], []
     for row in result.rows(configuration):
         info = result.runs[row]
         if info.run in result.failed:
             continue
         state, key = result.agent_state(info.run), jax.random.key(info.seed)
-        one = study.study(
-            Subject(agent, state),
-            env,
-            key,
-            ("soft", "plain"),
-            study.check_dims(None, env),
-            EPISODES,
-            most,
-            DRAWS,
-        )
+        dims = study.check_dims(None, env)
+        one = study.study(Subject(agent, state), env, key, ("soft", "plain"), dims, EPISODES, most, DRAWS)
         studies.append(one)
-        truth = Subject(exact, state).similarity(one.visits.obs, jax.random.fold_in(key, 1))
-        assert one.views.similarity is not None
-        alike.append((np.asarray(truth) < threshold) == (one.views.similarity < threshold))
-    return Tried(name, studies, threshold, float(np.mean(np.concatenate(alike))))
+        compared.append(agreeing.compare(agent, state, one.visits.obs, jax.random.fold_in(key, 1)))
+    if not studies:
+        raise Fault(f"run directory {str(result.path)!r}: all seeds of {name} failed; there is no policy to study")
+    return Tried(name, studies, threshold, compared)
 
 
 def main(row: Mapping[str, Any]) -> dict[str, Any]:
     """What the figure tells of a row."""
     reach, acting, way = MAIN
     return row["verdict"][reach][acting][way]
+
+
+def told(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The table of the rule: what each line is, and its numbers for each of the rows of an outcome."""
+    lines = [[words, *(stats.shown(main(row)[key]) for row in rows)] for key, words in SHOWN.items()]
+    if all("by_exact_comparison" in row for row in rows):  # older outcomes have none
+        exact = (row["by_exact_comparison"]["auc_where_choices_differ"] for row in rows)
+        lines.append(["AUC, choices differ, exact", *map(stats.shown, exact)])
+        lines.append([agreeing.TOLD, *map(agreeing.told, rows)])
+    return lines
+
+
+def limits(preset: str) -> str:
+    """What a budget does not show."""
+    if preset == "paper":
+        return "Published budget."
+    return "Below the published budget: it speaks of these policies, not of fully trained ones."
 
 
 def caption(task: str, preset: str, result: Result, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -174,21 +199,15 @@ def caption(task: str, preset: str, result: Result, rows: Sequence[Mapping[str, 
         if area["value"] is not None:
             chance = area["low"] is not None and area["low"] <= 0.5 <= area["high"]
             said = f"has an AUC of {stats.shown(area)}{', chance included' if chance else ''}"
-        loses, wins = (found[f"share_soft_{name}"]["value"] for name in ("loses", "wins"))
+        loses, wins = (found[f"share_soft_{name}"]["value"] or 0.0 for name in ("loses", "wins"))
         words.append(
             f"{row['agent']}: of {found['states']} states the soft choice loses in {loses:.0%} and wins in {wins:.0%}; "
             f"where choices differ the rule {said}."
         )
-    limits = (
-        "Published budget."
-        if preset == "paper"
-        else "Below the published budget: it speaks of these policies, not of fully trained ones."
-    )
-    hidden = "-".join(map(str, result.config["agent_fields"]["hidden"]))
     return (
-        f"{task}, preset {preset}. {budget([result])} Nets {hidden}, {SEEDS[preset]} seeds each; intervals resample "
-        f"seeds, and are too narrow where these are few. One action is exchanged, the policy's mean follows. "
-        f"{' '.join(words)} {limits}"
+        f"{task}, preset {preset}. {budget([result])} {SEEDS[preset]} seeds each; intervals resample seeds. One action "
+        f"is exchanged, the policy's mean follows. "
+        f"{' '.join(words)} {limits(preset)}"
     )
 
 
@@ -216,10 +235,10 @@ def draw(task: str, kinds: Sequence[Tried], rows: Sequence[Mapping[str, Any]], p
 
 def _draw_table(ax: Axes, kinds: Sequence[Tried], rows: Sequence[Mapping[str, Any]]) -> None:
     ax.axis("off")
-    cells = [[stats.shown(main(row)[measure]) for row in rows] for measure in SHOWN]
+    lines = told(rows)
     table = ax.table(
-        cells,
-        rowLabels=list(SHOWN.values()),
+        [cells for _, *cells in lines],
+        rowLabels=[words for words, *_ in lines],
         colLabels=[kind.name.split(" (")[0] for kind in kinds],
         loc="center",
         cellLoc="right",

@@ -30,8 +30,8 @@ BY_TASK: dict[str, dict[str, Experiment]] = {
 """Experiments that are repeated on several tasks, each in a folder of its own."""
 QUICK = ("toy", "vehicle")
 """What `reproduce quick` runs, each with the preset `quick`."""
-BY_COST = ("rlhf", "theory", "toy", "bifurcation", "landscape", "threshold", "control", "dynamics")
-"""What `reproduce all` runs, the cheapest first; the vehicle is one of the control tasks."""
+BY_COST = ("rlhf", "theory", "toy", "landscape", "control", "dynamics", "threshold", "bifurcation")
+"""What `reproduce all` runs, by what one task takes, the cheapest first; the vehicle is one of the control tasks."""
 
 
 def names() -> list[str]:

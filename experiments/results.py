@@ -1,21 +1,28 @@
 """`docs/results.md`: each experiment, its command, its result and its cost, from the numbers that are committed.
 
-    python -m experiments.results        # writes the page anew
+    python -m experiments.results [FOLDER...]
 
-An experiment's `outcome.json` becomes part of the page once it is copied to `docs/PART.json`, PART being the name of
-its folder without the preset (`toy`, `control-vehicle`, ...).
+A folder is a finished one that `reproduce` made. Its `outcome.json`, metrics and figures replace `docs/PART.json`,
+`docs/PART.csv.gz` and `docs/PART-FIGURE.png`, PART being its name without the preset (`toy`, `control-vehicle`, ...).
+Then the page is written anew.
 """
 
 import json
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments import bifurcation, registry
+from envs import fields
+from envs.fields import InvalidSetting
+from experiments import agreeing, bifurcation, registry
 from maxent_jax import stats
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "results.md"
+MOST_BYTES = 2 * 2**20
+"""Of a task's metrics, so that a checkout stays small."""
 Outcome = dict[str, Any]
 
 HEAD = """# Results
@@ -50,11 +57,44 @@ def section(name: str, part: str) -> str:
     if not path.exists():
         return f"{title}`{command} --preset cpu`: **not run**.\n"
     outcome = json.loads(path.read_text())
-    told = TELL.get(name, tell_rows)(outcome)
+    told = [TELL.get(name, tell_rows)(outcome), *map(tell_verdict, outcome.get("verdicts", []))]
+    told += [f"![{figure.stem}]({figure.name})" for figure in figures(part)]
     where = f"; device {outcome['device']}" if "device" in outcome else ""
-    cost = f"Preset `{outcome['preset']}`{where}; jax {outcome['versions']['jax']}; [numbers]({path.name})."
+    spent = f"; {stats.digits(outcome['minutes'])} minutes of training" if "minutes" in outcome else ""
+    metrics = path.with_suffix(".csv.gz")
+    links = f"[numbers]({path.name})" + (f", [every evaluation]({metrics.name})" if metrics.exists() else "")
+    cost = f"Preset `{outcome['preset']}`{where}{spent}; jax {outcome['versions']['jax']}; {links}."
     budget = f" {outcome['budget']}" if "budget" in outcome else ""
-    return f"{title}`{command} --preset {outcome['preset']}`. {cost}{budget}\n\n{told}\n"
+    below = "\n\n".join(told)
+    return f"{title}`{command} --preset {outcome['preset']}`. {cost}{budget}\n\n{below}\n"
+
+
+def figures(part: str) -> list[Path]:
+    """The committed figures of an experiment on a task."""
+    return sorted(path for pattern in (f"{part}.png", f"{part}-*.png") for path in DOCS.glob(pattern))
+
+
+def adopt(folder: Path) -> None:
+    """Copy what a finished experiment found to `docs`, in place of what is there of it.
+
+    Raises:
+      InvalidSetting: the folder is none of a finished experiment, or its metrics are too large.
+    """
+    part, _, _ = folder.resolve().name.rpartition("-")
+    if part not in registry.parts("all"):
+        raise fields.unknown(f"experiment {part!r} of {str(folder)!r}", part, registry.parts("all"))
+    if not (folder / "finished").exists():
+        raise InvalidSetting(f"folder = {str(folder)!r}: must be of a finished experiment, which `reproduce` made")
+    metrics = folder / "metrics.csv.gz"
+    if metrics.exists() and metrics.stat().st_size > MOST_BYTES:
+        raise InvalidSetting(f"folder = {str(folder)!r}: {metrics.name} has more than {MOST_BYTES:,} bytes")
+    for old in figures(part):
+        old.unlink()
+    shutil.copyfile(folder / "outcome.json", DOCS / f"{part}.json")
+    if metrics.exists():
+        shutil.copyfile(metrics, DOCS / f"{part}.csv.gz")
+    for figure in sorted((folder / "figures").glob("*.png")):
+        shutil.copyfile(figure, DOCS / f"{part}-{figure.name}")
 
 
 def table(columns: list[str], rows: list[list[Any]]) -> str:
@@ -63,20 +103,33 @@ def table(columns: list[str], rows: list[list[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
+COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "variant": lambda row: row.get("variant", ""),
+    "threshold": lambda row: stats.digits(row.get("threshold")),
+    "alpha": lambda row: stats.digits(row.get("alpha")),
+    "agent": lambda row: row["agent"],
+    "return, mean action": lambda row: stats.shown(row.get("deterministic") or row.get("return_deterministic")),
+    "sampled": lambda row: stats.shown(row.get("stochastic") or row.get("return_stochastic")),
+    "P(better than sac), same steps": lambda row: stats.shown(row.get("better_than_sac")),
+    "gain over the first variant": lambda row: stats.shown(row.get("gain")),
+    "steps": lambda row: stats.digits(row.get("steps")),
+    "minutes": lambda row: stats.digits(row.get("minutes")),
+    "switched": lambda row: "" if row.get("switched_share") is None else f"{row['switched_share']:.0%}",
+    agreeing.TOLD: agreeing.told,
+}
+"""What may be told of a row; a column that is empty is left out."""
+
+
 def tell_rows(outcome: Outcome) -> str:
     """Agents and yardsticks by their returns: `control`, and what is like it."""
-    first = [key for key in ("variant", "threshold", "alpha") if any(key in row for row in outcome["rows"])]
-    rows = [
-        [
-            *(row.get(key, "") for key in first),
-            row["agent"],
-            stats.shown(row.get("deterministic") or row.get("return_deterministic")),
-            stats.shown(row.get("stochastic") or row.get("return_stochastic")),
-            "" if row.get("switched_share") is None else f"{row['switched_share']:.0%}",
-        ]
-        for row in outcome["rows"]
-    ]
-    return table([*first, "agent", "return, mean action", "sampled", "switched"], rows)
+    columns = {name: [tell(row) for row in outcome["rows"]] for name, tell in COLUMNS.items()}
+    shown = {name: cells for name, cells in columns.items() if any(cells)}
+    return table(list(shown), [list(cells) for cells in zip(*shown.values(), strict=True)])
+
+
+def tell_verdict(verdict: dict[str, Any]) -> str:
+    """A verdict with its reasons."""
+    return f"{verdict['about']}: **{verdict['word']}**. {' '.join(verdict['reasons'])}"
 
 
 def tell_toy(outcome: Outcome) -> str:
@@ -134,11 +187,7 @@ def tell_landscape(outcome: Outcome) -> str:
     """How well the rule predicts that the soft choice loses."""
     from experiments import landscape
 
-    rows = [
-        [words, *(stats.shown(landscape.main(row)[key]) for row in outcome["rows"])]
-        for key, words in landscape.SHOWN.items()
-    ]
-    return table(["", *(row["agent"] for row in outcome["rows"])], rows)
+    return table(["", *(row["agent"] for row in outcome["rows"])], landscape.told(outcome["rows"]))
 
 
 TELL: dict[str, Callable[[Outcome], str]] = {
@@ -150,5 +199,18 @@ TELL: dict[str, Callable[[Outcome], str]] = {
 }
 """How an experiment's outcome is told; the others are tables of agents by return."""
 
-if __name__ == "__main__":
+
+def main(words: list[str]) -> int:
+    """Adopt folders and write the page; the exit status."""
+    try:
+        for word in words:
+            adopt(Path(word))
+    except InvalidSetting as error:
+        print(error, file=sys.stderr)
+        return 2
     PAGE.write_text(page())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from envs.fields import InvalidSetting
+from experiments import agreeing
 from experiments.captions import budget, record
 from experiments.landscape import FAST
 from maxent_jax import api, plots, stats
@@ -28,19 +29,16 @@ STEPS = {
     ("quick", "toy"): 2_000,
     ("quick", "vehicle"): 2_000,
     ("quick", "quadrotor"): 2_000,
-    ("cpu", "toy"): 20_000,
-    ("cpu", "vehicle"): 25_000,
-    ("cpu", "quadrotor"): 25_000,
+    ("cpu", "vehicle"): 60_000,
+    ("cpu", "quadrotor"): 60_000,
 }
+"""Where a preset's own steps would take longer than an hour: its grid has 40 runs and more."""
 CHUNKS = 5
-BATCH = {"quick": 64, "cpu": 128}
-"""The toy problem keeps its own in `cpu`: with smaller ones some seeds of SAC need more steps at alpha 0.2."""
 
 
 def run(task: str, path: Path, preset: str, console: Console | None) -> list[Result]:
     """Train the grid and SAC on one task and draw the heat maps; everything goes below `path`."""
     thresholds, alphas = GRIDS[task]
-    smaller = {"batch_size": BATCH[preset]} if preset in BATCH and (preset, task) != ("cpu", "toy") else {}
     options: dict[str, Any] = {
         "seeds": SEEDS[preset],
         "steps": STEPS.get((preset, task)),
@@ -49,25 +47,25 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> list[Res
         "resume": True,
         "console": console,
     }
-    fast = {} if preset == "paper" else FAST
     grid = api.sweep(
         "sac_adaent",
         task,
         {"threshold": thresholds, "alpha": alphas},
-        agent_fields=smaller | fast,
+        agent_fields={} if preset == "paper" else FAST,
         out=path / "sac_adaent",
         **options,
     )
-    sac = api.sweep("sac", task, {"alpha": (0.0, *alphas)}, agent_fields=smaller, out=path / "sac", **options)
+    sac = api.sweep("sac", task, {"alpha": (0.0, *alphas)}, out=path / "sac", **options)
     results = [grid, sac]
-    record(path / "outcome.json", preset, results, rows(results))
+    found = rows(results)
+    record(path / "outcome.json", preset, results, found)
     (path / "figures").mkdir(exist_ok=True)
-    draw(task, grid, sac, path / "figures" / "threshold.png", caption(task, preset, results))
+    draw(task, grid, sac, path / "figures" / "threshold.png", caption(task, preset, results, found))
     if console is not None:
         table = Table(
             "agent", "threshold", "alpha", "mean return, 95 % interval", "switched", title=f"{task}, {preset}"
         )
-        for row in rows(results):
+        for row in found:
             final = row["return_deterministic"]
             shares = "" if row["switched_share"] is None else f"{row['switched_share']:.0%}"
             value = str(stats.Estimate(final["mean"], final["low"], final["high"]))
@@ -77,13 +75,16 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> list[Res
 
 
 def rows(results: list[Result]) -> list[dict[str, Any]]:
-    """One row a configuration: what it is, its final returns, the share of states switched."""
+    """One row a configuration: what it is, its final returns, the share of states switched, how comparisons agree."""
     return [
         {"agent": result.config["agent"]}
         | dict(entry["grid"])
         | {name: summary[name] for name in ("return_deterministic", "return_stochastic", "switched_share")}
+        | agreeing.of_configuration(result, index)
         for result in results
-        for entry, summary in zip(result.config["configurations"], result.summary["configurations"], strict=True)
+        for index, (entry, summary) in enumerate(
+            zip(result.config["configurations"], result.summary["configurations"], strict=True)
+        )
     ]
 
 
@@ -147,8 +148,8 @@ def _heat(ax: Axes, values: np.ndarray, rows: list[str], alphas: list[float], fo
     middle = (finite.min() + finite.max()) / 2 if len(finite) else 0.0
     for (i, j), value in np.ndenumerate(values):
         text = form.format(value) if np.isfinite(value) else "failed"
-        dark = not np.isfinite(value) or value < middle
-        ax.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+        colour = "white" if value < middle else "black"  # on no colour where a cell failed
+        ax.text(j, i, text, ha="center", va="center", fontsize=8, color=colour)
     ax.set_yticks(range(len(rows)), rows, fontsize=8)
     ax.set_xticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
     ax.set_xlabel("alpha")
@@ -156,26 +157,31 @@ def _heat(ax: Axes, values: np.ndarray, rows: list[str], alphas: list[float], fo
     ax.figure.colorbar(seen, ax=ax, fraction=0.05)
 
 
-def caption(task: str, preset: str, results: list[Result]) -> str:
-    """Budget, nets, the best and the worst, and what this does not show."""
-    named = [(row, row["return_deterministic"]["mean"]) for row in rows(results)]
+def caption(task: str, preset: str, results: list[Result], found: list[dict[str, Any]]) -> str:
+    """Budget, nets, the best and the worst, and what this does not show.
+
+    Args:
+      task: its name.
+      preset: by which the runs were made.
+      results: the runs.
+      found: their `rows`.
+    """
+    named = [(row, row["return_deterministic"]["mean"]) for row in found]
     known = [(row, value) for row, value in named if value is not None]
-    best, worst = max(known, key=lambda one: one[1]), min(known, key=lambda one: one[1])
-    if best[1] == worst[1]:
-        found = f"All means are {best[1]:,.4g}: this budget tells no cell from another."
+    (best, high), (worst, low) = (choose(known, key=lambda one: one[1], default=({}, None)) for choose in (max, min))
+    if high == low:
+        said = f"All means are {stats.digits(high) or 'unknown'}: this budget tells no cell from another."
     else:
-        found = (
-            f"Highest mean: {_words(best[0])} {best[1]:,.4g}; lowest: {_words(worst[0])} {worst[1]:,.4g}; with so few "
-            "seeds neighbouring cells may differ by chance (intervals in the JSON)."
+        said = (
+            f"Highest mean: {_words(best)} {stats.digits(high)}; lowest: {_words(worst)} {stats.digits(low)}; with so "
+            "few seeds neighbouring cells may differ by chance (intervals in the JSON)."
         )
-    hidden = "-".join(map(str, results[0].config["agent_fields"]["hidden"]))
     limits = (
         "Published budget."
         if preset == "paper"
         else "Far below the published budget: it shows how the agents begin, not who wins in the end."
     )
-    nets = f"Nets {hidden}, {SEEDS[preset]} seeds a cell."
-    return f"{task}, preset {preset}. {budget(results)} {nets} {found} {limits}"
+    return f"{task}, preset {preset}. {budget(results)} {SEEDS[preset]} seeds a cell. {said} {limits}"
 
 
 def _words(row: dict[str, Any]) -> str:

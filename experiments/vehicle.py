@@ -11,7 +11,8 @@ import envs
 from envs.vehicle import Vehicle
 from envs.vehicle import path as path_point
 from experiments import control
-from maxent_jax import plots
+from experiments.captions import budget
+from maxent_jax import plots, stats
 from maxent_jax.runs import Result
 
 
@@ -47,12 +48,13 @@ def draw_paths(results: list[Result], env: Vehicle, path: Path, preset: str) -> 
     drawn, axes = plots.figure(-(-len(results) // columns), columns, width=4.2, height=4.4)
     for ax, result in zip(axes.flat, results, strict=True):
         ax.plot(*circle.T, color="#999999", linewidth=4, alpha=0.4, label="path")
-        for info, colour in zip(result.runs, plots.COLOURS * 10, strict=False):
+        sound = [info for info in result.runs if info.run not in result.failed]
+        for info, colour in zip(sound, plots.COLOURS * 10, strict=False):
             positions = drive(result, env, info.run)
             ax.plot(*positions.T, color=colour, linewidth=1.2, label=f"seed {info.seed}")
             ax.plot(*positions[-1], color=colour, marker="o", markersize=5)
-        final = result.summary["configurations"][0]["return_deterministic"]["mean"]
-        ax.set_title(f"{plots.label(result, 0)}: {final:,.0f}", fontsize=10)
+        final = result.summary["configurations"][0]["return_deterministic"]["iqm"]
+        ax.set_title(f"{plots.label(result, 0)}: {stats.digits(final) or 'all failed'}", fontsize=9)
         ax.set_aspect("equal")
         ax.set(xlim=(-32, 32), ylim=(-32, 32), xlabel="x, m")
     axes[0, 0].set_ylabel("y, m")
@@ -60,7 +62,7 @@ def draw_paths(results: list[Result], env: Vehicle, path: Path, preset: str) -> 
     drawn.legend(handles, names, loc="outside upper center", ncols=6, frameon=False, fontsize=9)
     drawn.supxlabel(
         f"vehicle, preset {preset}: one episode (20 s) of each trained policy's mean action; dot: where it ends. "
-        f"{control.limits(preset, 'vehicle')}",
+        f"Above each: interquartile mean of the final returns. {budget(results)} {control.limits(preset, results)}",
         fontsize=8,
         wrap=True,
     )

@@ -7,7 +7,7 @@ which all figures read.
 import dataclasses
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from experiments.controllers import Constant, Controller, Idle, Random, returns
 from experiments.feedback import Feedback
 from experiments.planner import Planner
 from maxent_jax import runs, stats
+from maxent_jax.verdict import Yardsticks
 
 SEEDS = tuple(range(20))
 """Episode i begins from `jax.random.key(SEEDS[i])`, whoever acts."""
@@ -116,3 +117,15 @@ def record() -> dict[str, Any]:
 def lines(task: str) -> dict[str, float]:
     """What a figure of learning curves draws."""
     return {name: row["mean"] for name, row in recorded(task).items()}
+
+
+def for_verdicts(tasks: Iterable[str]) -> dict[str, Yardsticks]:
+    """What verdicts ask of tasks, by task; those of which nothing was measured are left out."""
+    known = record()
+    return {task: _for_verdict(known[task]) for task in tasks if task in known}
+
+
+def _for_verdict(measured: Mapping[str, Any]) -> Yardsticks:
+    returns = {name: row["per_seed"] for name, row in measured["rows"].items()}
+    knowing = {name: values for name, values in returns.items() if name not in IGNORANT}
+    return Yardsticks(knowing, returns["random actions"], measured["env_fields"])

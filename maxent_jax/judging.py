@@ -14,9 +14,13 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
+from maxent_jax import stats
+
 RESAMPLES = 400
 ROUNDING = 1e-4
 """Differences of returns below this share of them are rounding: nothing was lost."""
+BOUNDS = dict.fromkeys(("share", "auc", "sensitivity", "specificity"), (0.0, 1.0)) | {"rank": (-1.0, 1.0)}
+"""Between which a measure lies, by the first word of its name; no interval reaches further."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,14 +64,20 @@ def advantages(plain: np.ndarray, soft: np.ndarray) -> tuple[np.ndarray, np.ndar
       soft: (n, repeats) returns of the soft one, each with the same randomness.
 
     Returns:
-      (n,) mean differences, and (n,) the larger of 1.96 standard errors and of rounding: below it nothing was lost.
+      (n,) mean differences, and (n,) the larger of their `uncertainty` and of rounding: below it nothing was lost.
       With a single repeat, of a policy and a task without randomness, rounding is all.
     """
     difference = plain - soft
-    repeats = difference.shape[1]
-    error = difference.std(axis=1, ddof=1) / np.sqrt(repeats) if repeats > 1 else np.zeros(len(difference))
     rounding = ROUNDING * np.maximum(np.abs(plain), np.abs(soft)).mean(axis=1)
-    return difference.mean(axis=1), np.maximum(1.96 * error, rounding)
+    return difference.mean(axis=1), np.maximum(uncertainty(difference), rounding)
+
+
+def uncertainty(values: np.ndarray) -> np.ndarray:
+    """(n,) half the width of Student's 95 % interval of the means of (n, repeats) values; 0 for a single repeat."""
+    repeats = values.shape[1]
+    if repeats == 1:
+        return np.zeros(len(values))
+    return scipy.stats.t.ppf(0.975, repeats - 1) * values.std(axis=1, ddof=1) / np.sqrt(repeats)
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
@@ -141,9 +151,9 @@ def judge(tested: Tested, threshold: float) -> dict[str, Any]:
       threshold: the agent's.
 
     Returns:
-      Counts, and every one of `measures` as its value and the 2.5 and 97.5 % quantiles over 400 resamplings of
-      whole groups (seeds or episodes); None for what is undefined, and for intervals of fewer than two groups or
-      where more than half of the resamplings leave it undefined. Ten groups or fewer make intervals too narrow.
+      Counts, and every one of `measures` as its value and a 95 % interval: the quantiles over 400 resamplings of whole
+      groups (seeds or episodes), widened to Student's as in `stats`; None for what is undefined, and for intervals of
+      fewer than two groups or where more than half of the resamplings leave it undefined.
     """
     sound = np.isfinite(tested.similarity) & np.isfinite(tested.advantage) & np.isfinite(tested.noise)
     lost, tested = int((~sound).sum()), tested.take(np.flatnonzero(sound))
@@ -158,9 +168,21 @@ def judge(tested: Tested, threshold: float) -> dict[str, Any]:
         "threshold": threshold,
     }
     for name, measure in measures(threshold).items():
-        again = np.array([measure(one) for one in resampled])
-        known = again[np.isfinite(again)]
-        ends = np.quantile(known, [0.025, 0.975]) if len(known) > RESAMPLES / 2 else (np.nan, np.nan)
-        value, low, high = (float(x) if np.isfinite(x) else None for x in (measure(tested), *ends))
+        value, again = measure(tested), np.array([measure(one) for one in resampled])
+        ends = _ends(value, again[np.isfinite(again)], len(members), BOUNDS.get(name.partition("_")[0]))
+        value, low, high = (float(x) if np.isfinite(x) else None for x in (value, *ends))
         found[name] = {"value": value, "low": low, "high": high}
     return found
+
+
+def _ends(value: float, again: np.ndarray, groups: int, bounds: tuple[float, float] | None) -> tuple[float, float]:
+    """The interval of a value of so many groups, from its finite values over resamplings; NaN where it has none."""
+    if not np.isfinite(value) or len(again) <= RESAMPLES / 2:
+        return np.nan, np.nan
+    low, high = np.quantile(again, [0.025, 0.975])
+    error = float(again.std()) * np.sqrt(
+        groups / (groups - 1)
+    )  # a resample varies with 1 / n, a sample with 1 / (n - 1)
+    ends = stats.stretched(value, float(low), float(high), error, groups - 1)
+    least, most = bounds or (-np.inf, np.inf)
+    return max(least, ends[0]), min(most, ends[1])

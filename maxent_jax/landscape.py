@@ -102,6 +102,8 @@ def regret(soft_q: jax.Array, plain_q: jax.Array) -> jax.Array:
 
 
 METRICS: dict[str, Metric] = {"cosine": cosine, "pearson": pearson, "spearman": spearman, "regret": regret}
+LOWEST = {"cosine": 0.0, "pearson": -1.0, "spearman": -1.0, "regret": 0.0}
+"""The lowest value of each: an agent whose threshold is not above it never switches."""
 
 
 def _centred(q: jax.Array) -> jax.Array:

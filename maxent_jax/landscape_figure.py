@@ -159,8 +159,7 @@ def _draw_returns(ax: Axes, study: Study, row: int) -> None:
     for offset, acting in zip((-0.13, 0.13), ACTING, strict=True):
         alone = study.returns[acting][POLICY][row, :, 0]
         gain = np.stack([study.returns[acting][name][row, :, 0] - alone for name in names])
-        repeats = gain.shape[1]
-        error = 1.96 * gain.std(axis=1, ddof=1) / np.sqrt(repeats) if repeats > 1 else None
+        error = judging.uncertainty(gain) if gain.shape[1] > 1 else None
         label = f"{FOLLOWED[acting]}; alone {alone.mean():,.4g}"
         colour = ACTING_COLOURS[acting]
         height = np.arange(len(names)) + offset

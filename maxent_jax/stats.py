@@ -269,6 +269,29 @@ def percentiles(
     return float(low), float(high), float(np.std(resampled))
 
 
+def stretched(
+    value: float, low: float, high: float, error: float, freedom: float, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """A percentile interval as wide as Student's, where it is narrower.
+
+    Args:
+      value: the estimate, from which the ends are moved away.
+      low: the interval's lower end.
+      high: its upper end.
+      error: the estimate's standard error.
+      freedom: degrees of freedom of that.
+      confidence: nominal.
+
+    Returns:
+      Both ends.
+    """
+    half = float(scipy.stats.t.ppf(0.5 + confidence / 2, freedom)) * error
+    if high - low <= 1e-9 * half:  # all but the rarest resamples agree, and yet not all seeds do
+        return value - half, value + half
+    stretch = max(1.0, 2.0 * half / (high - low)) if high > low else 1.0
+    return value + stretch * (low - value), value + stretch * (high - value)
+
+
 def _interval(strata: Sequence[np.ndarray], statistic: Statistic, confidence: float) -> tuple[float, float, float]:
     """Estimate and ends; NaN ends where a stratum has a single seed."""
     value = float(statistic(strata))
@@ -280,11 +303,7 @@ def _interval(strata: Sequence[np.ndarray], statistic: Statistic, confidence: fl
     share = _shares(strata, statistic)
     freedom = 1.0 / np.sum(share**2 / (sizes - 1))  # Welch and Satterthwaite
     error *= np.sqrt(np.sum(share * sizes / (sizes - 1)))  # a resample varies with 1 / n, a sample with 1 / (n - 1)
-    half = scipy.stats.t.ppf(0.5 + confidence / 2, freedom) * error
-    if high - low <= 1e-9 * half:  # all but the rarest resamples agree, and yet not all seeds do
-        return value, value - half, value + half
-    stretch = max(1.0, 2.0 * half / (high - low)) if high > low else 1.0
-    return value, value + stretch * (low - value), value + stretch * (high - value)
+    return value, *stretched(value, low, high, float(error), float(freedom), confidence)
 
 
 def _shares(strata: Sequence[np.ndarray], statistic: Statistic) -> np.ndarray:

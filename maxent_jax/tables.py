@@ -225,12 +225,17 @@ def _plain(name: str, value: float) -> int | float | None:
 
 def write_csv(found: Iterable[Entry], path: Path) -> None:
     """Write `tidy`, whole or not at all."""
+    write_text(path, csv_text(found))
+
+
+def csv_text(found: Iterable[Entry]) -> str:
+    """`tidy` as CSV."""
     names, rows = tidy(found)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows([["" if value is None else _cell(value) for value in row] for row in rows])
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def _cell(value: Any) -> Any:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from envs import fields
-from maxent_jax import stats, tables
+from maxent_jax import landscape, stats, tables
 from maxent_jax.agents import Agent, SACAdaEnt
 from maxent_jax.agents.sac_annealed import SACAnnealed
 from maxent_jax.tables import Entry
@@ -43,7 +43,7 @@ RISE = 0.01
 """How much of it a configuration still gains in a quarter of its budget where that is too small."""
 MOST_RIVALS = 5
 """Configurations with the highest returns that are asked whether better was possible: a sweep may have hundreds."""
-OF_ENTROPY = ("alpha", "auto_alpha", "target_entropy", "alpha_lr", "entropy_coef")
+OF_ENTROPY = ("alpha", "auto_alpha", "target_entropy", "alpha_lr", "entropy_coef", "threshold")
 """Fields in which a counterpart may differ."""
 OF_LEARNING = ("timeout_is_termination", "observe_time", "observe_rates")
 """Fields of a task that change how it is learned, and not what a return means."""
@@ -95,7 +95,9 @@ class Verdict:
 
 def lets_go(agent: Agent) -> bool:
     """Whether an agent maximises entropy only where landscapes agree, or only for a while."""
-    return isinstance(agent, SACAnnealed) or (isinstance(agent, SACAdaEnt) and float(agent.threshold) > -1.0)
+    if isinstance(agent, SACAdaEnt):
+        return float(agent.threshold) > landscape.LOWEST[agent.metric]
+    return isinstance(agent, SACAnnealed)
 
 
 def judge(found: Sequence[Entry], yardsticks: Mapping[str, Yardsticks] | None = None) -> list[Verdict]:

@@ -12,8 +12,7 @@ import envs
 from envs import external, fields
 from envs.fields import InvalidSetting, Setting
 from experiments import published
-from experiments import yardsticks as measured
-from maxent_jax import api, verdict
+from maxent_jax import api
 from maxent_jax.agents import AGENTS, agent_class
 from maxent_jax.options import Given, option, parse, required, take_apart
 
@@ -129,16 +128,6 @@ def folder_to_write(text: str) -> Path:
     except OSError as error:
         raise InvalidSetting(f"out = {text!r}: must be a folder that can be written") from error
     return path
-
-
-def yardsticks(task: str) -> verdict.Yardsticks | None:
-    """What is known of a task without learning; None where nothing is."""
-    known = measured.record().get(task)
-    if known is None:
-        return None
-    returns = {name: row["per_seed"] for name, row in known["rows"].items()}
-    knowing = {name: values for name, values in returns.items() if name not in measured.IGNORANT}
-    return verdict.Yardsticks(knowing, returns["random actions"], known["env_fields"])
 
 
 def say_file(path: Path) -> None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from envs import fields
 from envs.fields import InvalidSetting
+from experiments import yardsticks
 from maxent_jax import cache, compare, evaluate, report, runs, stats, tables, verdict
 from maxent_jax.commands import common
 from maxent_jax.options import NO_CACHE, option, parse, required, take_apart
@@ -49,8 +50,7 @@ def _different(folders: Sequence[str]) -> list[str]:
 
 
 def _yardsticks(found: Sequence[tables.Entry]) -> dict[str, verdict.Yardsticks]:
-    known = {task: common.yardsticks(task) for task in {entry.task for entry in found}}
-    return {task: one for task, one in known.items() if one is not None}
+    return yardsticks.for_verdicts({entry.task for entry in found})
 
 
 def compare_command(words: list[str]) -> None:

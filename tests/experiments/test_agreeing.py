@@ -1,19 +1,43 @@
 import jax
 import numpy as np
+import pytest
 import untrained
 
 from experiments import agreeing
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
-def test_share_is_that_of_equal_verdicts_and_other_agents_are_left_out():
+
+def fast():
+    """Two seeds of SAC-AdaEnt that never learned, comparing fast."""
     result = untrained.result("sac_adaent", "toy")
-    found = agreeing.of_runs([untrained.result("sac", "toy"), result])
-    assert list(found) == ["nowhere"]
-    assert 0 <= found["nowhere"] <= 1
+    object.__setattr__(result, "agents", (result.agents[0].replace(comparison="fast"),))
+    return result
 
 
-def test_a_threshold_that_nothing_can_miss_agrees_everywhere():
-    result = untrained.result("sac_adaent", "toy")
-    agent = result.agents[0].replace(threshold=np.float32(-1.0))
-    obs = np.eye(6, dtype=np.float32)
-    assert agreeing.verdicts(agent, result.agent_state(0), obs, jax.random.key(0)).all()
+def test_shares_are_those_of_equal_decisions():
+    compared = agreeing.Compared(*map(np.array, ([0.1, 0.9, 0.2, 0.9], [0.1, 0.2, 0.3, 0.9], [0.2, 0.3, 0.4, 0.1])))
+    found = agreeing.shares([compared.alike(0.5)[:, :2], compared.alike(0.5)[:, 2:]])
+    assert found == dict(zip(agreeing.NAMES, (0.75, 0.75), strict=True))
+    assert agreeing.told(found) == "75.0% (75.0%)"
+    assert agreeing.told(agreeing.shares([])) == ""
+
+
+def test_the_exact_comparison_is_asked_twice_and_the_first_time_with_the_key_of_the_fast_one(monkeypatch):
+    def similarity(subject, obs, key):
+        return np.array([subject.agent.comparison == "fast", *jax.random.key_data(key)])
+
+    monkeypatch.setattr(agreeing, "_similarity", similarity)
+    result = fast()
+    found = agreeing.compare(result.agents[0], result.agent_state(0), np.eye(6, dtype=np.float32), jax.random.key(0))
+    assert (found.fast[0], found.exact[0], found.again[0]) == (1, 0, 0)
+    np.testing.assert_array_equal(found.fast[1:], found.exact[1:])
+    assert list(found.exact[1:]) != list(found.again[1:])
+
+
+def test_every_seed_of_a_configuration_counts_and_agents_that_do_not_compare_fast_have_none():
+    result = fast()
+    found = agreeing.of_configuration(result)
+    assert all(share in np.arange(5) / 4 for share in found.values())  # two seeds, two states each
+    for agent in ("sac", "sac_adaent"):
+        assert agreeing.of_configuration(untrained.result(agent, "toy")) == agreeing.shares([])

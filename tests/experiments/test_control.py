@@ -1,10 +1,14 @@
+import dataclasses
+import io
 import json
 
+import numpy as np
 import pytest
 import untrained
+from rich.console import Console
 
 import experiments
-from experiments import agreeing, control, registry, yardsticks
+from experiments import agreeing, control, registry, vehicle, yardsticks
 from experiments.landscape import FAST
 from maxent_jax import cli
 
@@ -12,6 +16,7 @@ ROWS = {
     "planner": {"mean": 2.0, "low": 1.0, "high": 3.0, "std": 0.5, "per_seed": [1.0, 3.0]},
     "zero action": {"mean": -4.0, "low": -5.0, "high": -3.0, "std": 0.5, "per_seed": [-5.0, -3.0]},
 }
+AGREED = {"agreement_with_exact_comparison": 0.9, "agreement_of_exact_with_itself": 0.95}
 
 
 def test_table_holds_agents_and_yardsticks():
@@ -34,6 +39,13 @@ def test_table_says_how_probably_an_agent_beats_sac():
     assert better["low"] < 0.75 < better["high"]
 
 
+def test_who_made_more_steps_is_compared_where_sac_ends():
+    sac = untrained.result("sac", values=((0.0, 3.0), (0.0, 5.0)))
+    other = untrained.result("ppo", values=((0.0, 2.0, 9.0), (0.0, 4.0, 9.0)))
+    better = control.table([sac, other], {})[1]["better_than_sac"]
+    assert better["value"] == 0.25  # 2 and 4 against 3 and 5
+
+
 @pytest.fixture
 def trained(monkeypatch):
     """What `control.train` was asked for; nothing is trained."""
@@ -46,7 +58,7 @@ def trained(monkeypatch):
 
     monkeypatch.setattr(control.api, "train", train)
     monkeypatch.setattr(yardsticks, "recorded", lambda task: ROWS)
-    monkeypatch.setattr(agreeing, "of_runs", lambda results: {"sac_adaent": 0.9})
+    monkeypatch.setattr(agreeing, "of_configuration", lambda result: AGREED)
     return calls
 
 
@@ -60,20 +72,56 @@ def test_quick_trains_three_agents_and_draws_them_beside_the_yardsticks(tmp_path
     outcome = json.loads((tmp_path / "outcome.json").read_text())
     names = [row["agent"].partition(" (")[0] for row in outcome["rows"]]
     assert names == ["sac", "sac_adaent", "ppo", "planner", "zero action"]
-    assert outcome["agreement_of_fast_comparison"] == {"sac_adaent": 0.9}
-    assert "sac_adaent: 20 steps, batch 8, n_samples 4" in outcome["budget"]
+    assert outcome["rows"][1].items() >= AGREED.items()
+    assert "sac_adaent: 20 steps, nets 8, batch 8, n_samples 4, exact comparison" in outcome["budget"]
+    assert [each["about"] for each in outcome["verdicts"]] == ["sac on obstacle2d"]
 
 
 def test_cpu_trains_entropy_in_every_amount_and_agents_without(tmp_path, trained):
     control.run("obstacle2d", tmp_path, "cpu", None)
     assert [agent for agent, *_ in trained] == ["sac", "sac", "sac", "sac_adaent", "ppo", "td3", "ddpg", "sql"]
     assert [fields for *_, fields in trained][:3] == [{}, {"auto_alpha": True}, {"alpha": 0.0}]
-    assert {steps for agent, _, steps, _ in trained if agent != "ppo"} == {60_000}
+    assert {steps for _, _, steps, _ in trained} == {50_000}  # all that is published, and less than elsewhere
+    control.run("vehicle", tmp_path, "cpu", None)
+    assert {(agent == "ppo", steps) for agent, _, steps, _ in trained[8:]} == {(True, 500_000), (False, 120_000)}
+
+
+def test_an_agent_of_which_every_seed_failed_is_told_and_does_not_stop_the_rest(tmp_path, monkeypatch, trained):
+    def train(agent, env, **options):
+        sound = untrained.result(agent, "vehicle")
+        lost = {info.run: {"step": 10, "cause": "loss"} for info in sound.runs}
+        return dataclasses.replace(sound, failed=lost) if agent == "ddpg" else sound
+
+    monkeypatch.setattr(control.api, "train", train)
+    monkeypatch.setattr(vehicle, "drive", lambda *_: np.zeros((3, 2)))
+    console = Console(file=io.StringIO(), width=200)
+    vehicle.run(tmp_path, "cpu", console)
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"curves.png", "paths.png"}
+    row = json.loads((tmp_path / "outcome.json").read_text())["rows"][6]
+    assert (row["agent"].partition(" ")[0], row["better_than_sac"]["value"]) == ("ddpg", None)
+    assert "undefined" in console.file.getvalue()
+
+
+def test_the_caption_has_budget_nets_the_best_verdicts_and_limits():
+    sac = untrained.result("sac", "obstacle2d", values=((0.0, 1.0), (0.0, 3.0)))
+    other = untrained.result("ppo", "obstacle2d", values=((0.0, 2.0), (0.0, 4.0)))
+    words = control.caption("cpu", [sac, other], control.table([sac, other], ROWS))
+    for part in (
+        "sac: 10 steps, nets 8,",
+        "Highest final interquartile mean: ppo",
+        "3 [",
+        "after 10 steps",
+        "sac on obstacle2d: no",
+    ):
+        assert part in words
+    assert "0.04 % of the published steps" in words  # 20 of 50,000
 
 
 def test_limits_say_what_a_budget_does_not_show():
-    assert "Below the published 50 k steps" in control.limits("quick", "obstacle2d")
-    assert control.limits("paper", "vehicle") == "Published budget."
+    results = [untrained.result(agent, "acrobot") for agent in ("sac", "ppo")]
+    results[1].config["steps"] = 500_000
+    assert "That is 0.002 to 50 % of the published steps, with smaller nets" in control.limits("quick", results)
+    assert control.limits("paper", results) == "Published budget."
 
 
 @pytest.fixture

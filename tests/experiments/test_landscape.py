@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import untrained
 
-from experiments import landscape, registry
+from experiments import agreeing, landscape, registry
 from maxent_jax import judging, plots
+from maxent_jax.faults import Fault
 from maxent_jax.sweep import RunInfo
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -37,6 +38,8 @@ def test_run_tries_both_kinds_and_draws_what_comes_out(tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "save", lambda figure, path: (drawn.update({path.name: figure}), save(figure, path)))
     monkeypatch.setattr(landscape.api, "sweep", sweep)
     monkeypatch.setattr(judging, "RESAMPLES", 20)
+    given = lambda agent, state, obs, key: agreeing.Compared(*[np.linspace(0, 1, len(obs))] * 3)  # noqa: E731
+    monkeypatch.setattr(agreeing, "compare", given)
     landscape.run("toy", tmp_path, "cpu", None)
     assert asked == [
         ("sac_adaent", "toy", {"threshold": (-1.0, 0.9)}, 5, {"comparison": "fast", "n_samples": 100}),
@@ -47,10 +50,21 @@ def test_run_tries_both_kinds_and_draws_what_comes_out(tmp_path, monkeypatch):
     for row in rows:
         found = landscape.main(row)
         assert (found["states"], found["groups"], found["threshold"]) == (4, 2, 0.9)  # two a seed
-        assert 0 <= row["agreement_with_exact_comparison"] <= 1
+        assert row["agreement_with_exact_comparison"] == 1
+        exact = row["by_exact_comparison"]  # the same choices and returns, judged by the similarities that are given
+        assert exact["share_soft_loses"] == found["share_soft_loses"]
+        assert exact["share_switched"]["value"] == 0.5
     words = drawn["rule.png"].get_supxlabel()
     assert "SAC (threshold -1): of 4 states the soft choice loses in" in words
-    assert "Below the published budget" in words
+    assert all("Below the published budget" in figure.get_supxlabel() for figure in drawn.values())
+    assert all("nets 8" in figure.get_supxlabel() for figure in drawn.values())
+
+
+def test_a_kind_of_which_every_seed_failed_is_named():
+    result = untrained.result("sac_adaent")
+    lost = dataclasses.replace(result, failed={info.run: {"step": 1, "cause": "loss"} for info in result.runs})
+    with pytest.raises(Fault, match="all seeds of SAC failed; there is no policy to study"):
+        landscape.tried(lost, 0, "SAC", 0.9, 10)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
+import csv
+import gzip
 import json
 
 import pytest
 import untrained
 
-from experiments import control, results
+from experiments import agreeing, captions, control, results
 from maxent_jax import runs
 
 
@@ -29,6 +31,76 @@ def test_a_table_of_agents_is_told_with_budget_and_intervals(tmp_path, monkeypat
     assert "a budget." in said
     assert "| planner | 20,000 [1, 30,000] |  |  |" in said
     assert "| sac (alpha 1.0, tau 0.5) | 2 [" in said
+
+
+def test_steps_minutes_improvement_agreement_and_verdicts_stand_side_by_side():
+    trained = [untrained.result(agent, values=((0.0, 60.0), (0.0, 120.0))) for agent in ("sac", "ppo")]
+    rows = [row | dict.fromkeys(agreeing.NAMES, 0.975) for row in control.table(trained, {})]
+    said = results.tell_rows({"rows": rows})
+    heads, _, _, ppo = said.splitlines()
+    assert heads == (
+        "| agent | return, mean action | sampled | P(better than sac), same steps | steps | minutes | "
+        f"{agreeing.TOLD} |"
+    )
+    assert "| 10 | 2 | 97.5% (97.5%) |" in ppo
+    assert "| 0.5 [" in ppo
+    told = results.tell_verdict({"about": "sac on toy", "word": "no evidence", "reasons": ["One.", "Two."]})
+    assert told == "sac on toy: **no evidence**. One. Two."
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """A folder that `reproduce` made."""
+    docs, folder = tmp_path / "docs", tmp_path / "threshold-toy-cpu"
+    docs.mkdir()
+    (folder / "figures").mkdir(parents=True)
+    (folder / "finished").touch()
+    (folder / "figures" / "heat.png").write_bytes(b"new")
+    captions.record(folder / "outcome.json", "cpu", [untrained.result()], control.table([untrained.result()], {}))
+    monkeypatch.setattr(results, "DOCS", docs)
+    monkeypatch.setattr(results, "PAGE", docs / "results.md")
+    return folder
+
+
+def test_a_finished_folder_is_adopted_with_its_metrics_and_figures(finished):
+    docs = results.DOCS
+    for old in ("threshold-toy-old.png", "threshold-vehicle-heat.png"):
+        (docs / old).touch()
+    assert results.main([str(finished)]) == 0
+    assert {path.name for path in docs.iterdir()} == {
+        *("results.md", "threshold-toy.json", "threshold-toy.csv.gz", "threshold-toy-heat.png"),
+        "threshold-vehicle-heat.png",
+    }
+    page = (docs / "results.md").read_text()
+    assert "minutes of training" in page
+    assert "[every evaluation](threshold-toy.csv.gz)" in page
+    assert "![threshold-toy-heat](threshold-toy-heat.png)" in page
+
+
+def test_metrics_are_those_of_every_run_and_the_same_bytes_again(finished):
+    with gzip.open(finished / "metrics.csv.gz", "rt") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["return_deterministic"] for line in lines] == ["-1.0", "1.0", "2.0", "-3.0", "2.0", ""]
+    assert not any(line["directory"].startswith("/") for line in lines)
+    before = (finished / "metrics.csv.gz").read_bytes()
+    captions.write_metrics([untrained.result()], finished / "metrics.csv.gz")
+    assert (finished / "metrics.csv.gz").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "finished").unlink(), "must be of a finished experiment"),
+        (lambda folder: (folder / "metrics.csv.gz").write_bytes(bytes(results.MOST_BYTES + 1)), "more than 2,097,152"),
+        (lambda folder: folder.rename(folder.with_name("treshold-toy-cpu")), "experiment 'treshold-toy' of"),
+    ],
+)
+def test_what_cannot_be_adopted_changes_nothing(spoil, message, finished, capsys):
+    spoil(finished)
+    (folder,) = (path for path in finished.parent.iterdir() if path.name != "docs")
+    assert results.main([str(folder)]) == 2
+    assert message in capsys.readouterr().err
+    assert list(results.DOCS.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", results.registry.BY_COST)

@@ -5,7 +5,7 @@ import pytest
 import untrained
 
 from envs.fields import InvalidSetting
-from experiments import threshold
+from experiments import agreeing, threshold
 from maxent_jax import plots
 
 NAMES = ("return_deterministic", "return_stochastic", "switched_share")
@@ -18,7 +18,7 @@ class Swept(untrained.Untrained):
 
     @property
     def summary(self):
-        return {"configurations": self.outcome}
+        return {"configurations": self.outcome, "elapsed_seconds": 30.0}
 
 
 def swept(agent, grid, outcome):
@@ -64,11 +64,12 @@ def test_run_trains_one_grid_and_sac_and_draws_both(tmp_path, monkeypatch):
     asked, figures = [], []
 
     def sweep(agent, env, grid, **options):
-        asked.append((agent, env, grid, options["seeds"], options["agent_fields"]))
+        asked.append((agent, env, grid, options["seeds"], options.get("agent_fields")))
         return swept(agent, grid, OUTCOME if agent == "sac_adaent" else [(-3.0, None), (1.0, None), (-1.0, None)])
 
     monkeypatch.setattr(threshold, "GRIDS", {"toy": tuple(GRID.values())})
     monkeypatch.setattr(threshold.api, "sweep", sweep)
+    monkeypatch.setattr(agreeing, "of_configuration", lambda result, index: {"agreement": index / 10})
     save = plots.save
     monkeypatch.setattr(plots, "save", lambda drawn, path: (figures.append(drawn), save(drawn, path)))
     threshold.run("toy", tmp_path, "cpu", None)
@@ -79,15 +80,20 @@ def test_run_trains_one_grid_and_sac_and_draws_both(tmp_path, monkeypatch):
     np.testing.assert_array_equal(returns.images[0].get_array().filled(np.nan), expected)
     assert [label.get_text() for label in returns.get_yticklabels()][-2:] == ["SAC", "SAC, alpha 0"]
     np.testing.assert_array_equal(shares.images[0].get_array().filled(np.nan), [[0, 0], [0.25, np.nan], [1, 1]])
+    (failed,) = (text for text in returns.texts if text.get_text() == "failed")
+    assert failed.get_color() == "black"  # on white
     words = figures[0].get_supxlabel()
     assert "lowest: sac (alpha 0) -3" in words
     assert "Far below the published budget" in words
-    kept = json.loads((tmp_path / "outcome.json").read_text())["rows"]
+    outcome = json.loads((tmp_path / "outcome.json").read_text())
+    assert outcome["minutes"] == 1.0  # of both sweeps
+    kept = outcome["rows"]
     assert kept[2] | {"return_stochastic": 0, "return_deterministic": 0} == {
         "agent": "sac_adaent",
         "threshold": 0.9,
         "alpha": 0.2,
         "switched_share": 0.25,
+        "agreement": 0.2,  # its own, for the fast comparison may agree at one threshold and not at another
         "return_stochastic": 0,
         "return_deterministic": 0,
     }
@@ -95,7 +101,13 @@ def test_run_trains_one_grid_and_sac_and_draws_both(tmp_path, monkeypatch):
 
 def test_the_caption_owns_up_to_a_budget_that_tells_nothing():
     results = [swept("sac_adaent", GRID, [(-1.0, 0.5)] * 6), swept("sac", SAC, [(-1.0, None)] * 3)]
-    assert "All means are -1: this budget tells no cell from another." in threshold.caption("toy", "quick", results)
+    words = threshold.caption("toy", "quick", results, threshold.rows(results))
+    assert "All means are -1: this budget tells no cell from another." in words
+
+
+def test_a_grid_of_which_every_run_failed_has_a_caption():
+    results = [swept("sac_adaent", GRID, [(None, None)] * 6), swept("sac", SAC, [(None, None)] * 3)]
+    assert "All means are unknown" in threshold.caption("toy", "quick", results, threshold.rows(results))
 
 
 def test_every_grid_has_never_and_always():

@@ -31,6 +31,9 @@ def result(agent="sac", env="toy", values=((-1.0, 1.0, 2.0), (-3.0, 2.0, np.nan)
         "agent": agent,
         "env": env,
         "seeds": [5 + row for row in range(len(returns))],
+        "steps": 20,
+        "envs": 1,
+        "evaluations": 2,
         "agent_fields": fields.plain_values(built),
         "configurations": [{"grid": grid or {}, "overrides": {"alpha": 1.0, "tau": 0.5}}],
     }

@@ -65,6 +65,14 @@ def test_a_better_competitor_that_differs_otherwise_does_not(judge, options):
     assert "no run beside it differs from it in entropy alone" in str(found)
 
 
+def test_a_threshold_that_never_switches_is_judged_and_one_that_does_is_its_counterpart(judge):
+    never = {"agent": "sac_adaent", "threshold": 0.0}  # no cosine is lower
+    found = judge((curves(0), never), (curves(5), {"agent": "sac_adaent", "threshold": 0.9}))
+    assert found.word == verdict.MISLEADS
+    assert not verdict.lets_go(agents.AGENTS["sac_adaent"](threshold=0.0))
+    assert verdict.lets_go(agents.AGENTS["sac_adaent"](threshold=0.0, metric="pearson"))
+
+
 def test_nothing_is_said_where_nothing_is_better(judge):
     found = judge((curves(0), {}), (curves(-5), {"alpha": 0.0}), yardsticks=known(0.1, -10))
     assert found.word == verdict.NO_VERDICT
