@@ -39,7 +39,8 @@ class Crossing:
 
     Attributes:
       at: the temperature, between grid points by straight lines; the middle where the share is one half for a while.
-      low: lower end of its 95 % interval over seeds (`stats.estimate`), at least the grid's.
+      low: lower end of its 95 % interval over seeds (`stats.estimate`), widened to the grid points around the crossing:
+        where all seeds turn together, they say no more. At least the grid's first point.
       high: upper end, likewise.
       inside: False where no crossing lies within the grid; `at` is then the grid's end next to it.
     """
@@ -82,7 +83,8 @@ def crossing(alphas: np.ndarray, stayed: np.ndarray) -> Crossing:
     assert found.low is not None
     assert found.high is not None
     share = falling(stayed.mean(axis=1))
-    low, high = max(found.low, alphas[0]), min(found.high, alphas[-1])
+    before, behind = alphas[max(0, np.sum(share >= 0.5) - 1)], alphas[min(len(share) - 1, np.sum(share > 0.5))]
+    low, high = max(min(found.low, before), alphas[0]), min(max(found.high, behind), alphas[-1])
     return Crossing(found.value, float(low), float(high), bool(share[0] >= 0.5 >= share[-1]))
 
 

@@ -43,6 +43,13 @@ def test_intervals_are_those_of_stats_within_the_grid():
     assert (rough.low, rough.high) == (0.45, 0.55)
 
 
+def test_seeds_that_turn_together_are_known_to_no_more_than_the_grid():
+    stayed = np.array([[1, 1, 1], [1, 1, 1], [0, 0, 0], [0, 0, 0]], bool)
+    found = crossings.crossing(np.array([0.1, 0.2, 0.3, 0.4]), stayed)
+    assert (found.low, found.high) == (0.2, 0.3)
+    assert found.at == pytest.approx(0.25)
+
+
 def test_a_run_that_failed_has_neither_stayed_nor_turned():
     env, alphas = envs.make("toy"), np.array([0.5, 0.7, 0.9])
     sound = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
