@@ -28,10 +28,17 @@ def toy(env: Toy, bins: int, gamma: float) -> Discretised:
 
 
 def bandit_chain(env: BanditChain, bins: int, gamma: float) -> Discretised:
-    """Door, narrow and broad room of every link, and the end; cells between which the task jumps, as for the toy."""
+    """Door, narrow and broad room of every link, and the end; an action hits or not, and its first number has a sign.
+
+    These four cells are all that the task distinguishes, whatever the size of its actions.
+    """
     del bins
     edge, end = float(env.half_width), 3 * env.links
-    edges = np.unique([-1.0, -edge, 0.0, edge, 1.0])
+    hit = np.array([False, True, True, False])
+    first = np.array([-1.0, -1.0, 1.0, 1.0]) * np.where(hit, edge / 2, (1 + edge) / 2)
+    actions = np.zeros((4, env.size))
+    actions[:, 0] = first
+    volumes = 2.0 ** (env.size - 1) * np.where(hit, edge**env.size, 1 - edge**env.size)
 
     def set_state(x: jax.Array) -> Place:
         number = x[0].astype(jnp.int32)
@@ -40,7 +47,7 @@ def bandit_chain(env: BanditChain, bins: int, gamma: float) -> Discretised:
     def get_state(physics: Place) -> jax.Array:
         return jnp.where(physics.place == END, end, 3 * physics.link + physics.place)[None]
 
-    return discretise(env, [Axis(np.arange(end + 1.0))], set_state, [edges] * env.size, gamma, get_state)
+    return discretise(env, [Axis(np.arange(end + 1.0))], set_state, actions, gamma, get_state, volumes)
 
 
 def pendulum(env: Pendulum, bins: int, gamma: float) -> Discretised:

@@ -16,6 +16,8 @@ from maxent_jax.theory.misleading import THRESHOLD
 SHOWN = 8
 """States in a table."""
 MOST_ALPHAS = 1000
+HIGHEST = 1e100
+"""Temperature: values and their figures must stay finite."""
 
 
 def alphas(text: str) -> np.ndarray:
@@ -34,11 +36,12 @@ def alphas(text: str) -> np.ndarray:
         count = int(parts[2]) if len(parts) == 3 else 1
     except ValueError:
         numbers, count = [], 0
-    one = len(numbers) == 1 and 0 < numbers[0] < np.inf
-    many = len(numbers) == 2 <= count <= MOST_ALPHAS and 0 < numbers[0] < numbers[1] < np.inf
+    one = len(numbers) == 1 and 0 < numbers[0] <= HIGHEST
+    many = len(numbers) == 2 <= count <= MOST_ALPHAS and 0 < numbers[0] < numbers[1] <= HIGHEST
     if not ((one or many) and len(parts) in (1, 3)):
         raise InvalidSetting(
-            f"alpha = {text!r}: must be a number > 0, or LOW:HIGH:COUNT with 0 < LOW < HIGH and COUNT in [2, 1000]"
+            f"alpha = {text!r}: must be a number > 0, or LOW:HIGH:COUNT with 0 < LOW < HIGH <= {HIGHEST:g} "
+            f"and COUNT in [2, {MOST_ALPHAS}]"
         )
     return np.geomspace(numbers[0], numbers[-1], count) if many else np.array(numbers)
 

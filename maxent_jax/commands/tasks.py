@@ -4,6 +4,7 @@ import dataclasses
 
 import envs
 from envs import fields
+from envs.fields import InvalidSetting
 from experiments import grids, misleading
 from maxent_jax import cards, runs, video
 from maxent_jax.commands import common
@@ -51,11 +52,15 @@ def theory_command(words: list[str]) -> None:
     options, task = given.options, given.positional[0]
     alpha = misleading.alphas(options["alpha"])
     at = grids.model(task, envs.make(task, **given.env), options["bins"], options["gamma"])
-    found = misleading.Found(task, at, alpha)
     folder = common.folder_to_write(options["out"])
+    picture, numbers = (common.file_to_write(folder / f"{task}{suffix}", suffix) for suffix in (".png", ".json"))
+    try:
+        found = misleading.Found(task, at, alpha)
+    except ValueError as error:  # the one thing left that may be wrong: values that are not finite, or not known
+        raise InvalidSetting(f"gamma = {options['gamma']}: {task} cannot be solved exactly with it; {error}") from error
     for table in misleading.tables(found):
         common.CONSOLE.print(table)
-    runs.write_json(folder / f"{task}.json", found.rows())
-    misleading.draw(found, folder / f"{task}.png")
-    for suffix in ("png", "json"):
-        common.say_file(folder / f"{task}.{suffix}")
+    runs.write_json(numbers, found.rows())
+    misleading.draw(found, picture)
+    for path in (picture, numbers):
+        common.say_file(path)

@@ -9,7 +9,8 @@ no part of the task for an agent that bootstraps there, and so not of the model;
 time would be a part of the state, and the task is refused.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -45,7 +46,7 @@ class Discretised(NamedTuple):
     Attributes:
       model: the model; states in the order of `states`, actions in that of `actions`.
       states: (S, d) coordinates of the grid points, the last one changing fastest.
-      actions: (A, n) middle of each cell, in [-1, 1].
+      actions: (A, n) the action that stands for each cell, in [-1, 1].
       start: (S,) probabilities of the first state: draws of the task's own, interpolated.
     """
 
@@ -59,9 +60,10 @@ def discretise(
     env: Any,
     states: Sequence[Axis],
     set_state: Callable[[jax.Array], Any],
-    actions: Sequence[Any],
+    actions: Sequence[Any] | np.ndarray,
     gamma: float = 0.99,
     get_state: Callable[[Any], jax.Array] | None = None,
+    volumes: Any = None,
 ) -> Discretised:
     """Make a finite model of a task.
 
@@ -73,6 +75,8 @@ def discretise(
         middle of its cell: put edges where the task itself jumps.
       gamma: discount of a control step.
       get_state: from a physical state to its coordinates (d,); None: all its numbers, in their order.
+      volumes: (A,) volumes of cells of any shape, each within which the task does one and the same; `actions` is then
+        (A, n), an action of each. So a task of many dimensions may have few cells.
 
     Returns:
       The model, in float64. Its arithmetic is the task's own on float64 states; the task's numbers are float32.
@@ -94,28 +98,31 @@ def discretise(
       [-0.609, -0.307]
     """
     axes = [_axis(axis) for axis in states]
-    edges = [_edges(each, env.action_size, len(actions)) for each in actions]
-    gamma = float(as_float64(gamma, "gamma"))
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma = {gamma:g}: must be in [0, 1]")
+    if not axes:
+        raise ValueError("states: must have an axis")
+    rate = as_float64(gamma, "gamma")
+    if rate.shape != () or not 0 <= rate <= 1:
+        raise ValueError(f"gamma = {rate}: must be a number in [0, 1]")
     _check_task(env)
-    corners = np.stack([m.ravel() for m in np.meshgrid(*(axis.points for axis in axes), indexing="ij")], axis=-1)
-    middles = [(each[1:] + each[:-1]) / 2 for each in edges]
-    cells = np.stack([m.ravel() for m in np.meshgrid(*middles, indexing="ij")], axis=-1)
-    volumes = np.prod([m.ravel() for m in np.meshgrid(*map(np.diff, edges), indexing="ij")], axis=0)
+    if volumes is None:
+        edges = [_edges(each, env.action_size, len(actions)) for each in actions]
+        _check_size(axes, math.prod(len(each) - 1 for each in edges))
+        cells = _product((each[1:] + each[:-1]) / 2 for each in edges)
+        volumes = _product(map(np.diff, edges)).prod(axis=-1)
+    else:
+        cells, volumes = _given_cells(actions, volumes, env.action_size)
+        _check_size(axes, len(cells))
+    corners = _product(axis.points for axis in axes)
     size, count = len(corners), len(cells)
-    if size * size * count > MOST_NUMBERS:
-        raise ValueError(
-            f"states, actions: {size} states and {count} actions make {size * size * count:.2g} numbers; "
-            f"must be at most {MOST_NUMBERS:.0e}"
-        )
     read = get_state or (lambda physics: ravel_pytree(physics)[0])
     with jax.enable_x64(True):
         ahead, reward, terminated, duration = _steps(env, set_state, read, corners, cells)
+        if ahead.shape[2:] != (len(axes),):
+            raise ValueError(f"states: {len(axes)} axes: must be one for each of the {ahead[0, 0].size} coordinates")
         first = jax.vmap(lambda key: read(env.start(key)))(jax.random.split(jax.random.key(0), STARTS))
-        first = np.asarray(first, np.float64).reshape(STARTS, -1)
+        first = as_float64(first, "env").reshape(STARTS, -1)
     transition = interpolate(axes, ahead.reshape(size * count, -1)).reshape(size, count, size)
-    discount = np.where(terminated > 0, 0.0, gamma ** duration.astype(np.float64))
+    discount = np.where(terminated > 0, 0.0, rate**duration)
     measure = np.broadcast_to(volumes, (size, count))
     start = interpolate(axes, first).mean(axis=0)
     return Discretised(TabularMDP(transition, reward, discount, measure), corners, cells, start)
@@ -150,6 +157,11 @@ def _between(axis: Axis, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     return low, (low + 1) % len(axis.points), share
 
 
+def _product(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """All combinations of one number from each part, (N, len(parts)); the last part changes fastest."""
+    return np.stack([m.ravel() for m in np.meshgrid(*parts, indexing="ij")], axis=-1)
+
+
 def _steps(env: Any, set_state: Any, read: Any, corners: np.ndarray, cells: np.ndarray) -> list[np.ndarray]:
     """Next coordinates (S, A, d), rewards, terminations and durations (S, A)."""
 
@@ -160,7 +172,16 @@ def _steps(env: Any, set_state: Any, read: Any, corners: np.ndarray, cells: np.n
 
     each = jax.vmap(jax.vmap(step, in_axes=(None, 0)), in_axes=(0, None))
     found = jax.jit(each)(jnp.asarray(corners), jnp.asarray(cells))
-    return [np.asarray(x, np.float64) for x in found]
+    return [as_float64(x, "env") for x in found]
+
+
+def _given_cells(actions: Any, volumes: Any, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    actions, volumes = as_float64(actions, "actions"), as_float64(volumes, "volumes")
+    if volumes.ndim != 1 or actions.shape != (len(volumes), dimensions) or np.any(np.abs(actions) > 1):
+        raise ValueError(f"actions of shape {actions.shape}: must be ({volumes.size}, {dimensions}), in [-1, 1]")
+    if not np.all(volumes > 0) or not np.isclose(volumes.sum(), 2.0**dimensions, rtol=1e-6):
+        raise ValueError(f"volumes: must be > 0 and sum to {2.0**dimensions:g}, that of all actions")
+    return actions, volumes
 
 
 def _axis(axis: Axis) -> Axis:
@@ -179,6 +200,15 @@ def _edges(edges: Any, dimensions: int, given: int) -> np.ndarray:
     if edges.ndim != 1 or len(edges) < 2 or np.any(np.diff(edges) <= 0) or (edges[0], edges[-1]) != (-1, 1):
         raise ValueError("actions: edges must increase from -1 to 1")
     return edges
+
+
+def _check_size(axes: Sequence[Axis], count: int) -> None:
+    size = math.prod(len(axis.points) for axis in axes)
+    if size * size * count > MOST_NUMBERS:
+        raise ValueError(
+            f"states, actions: {size} states and {count} actions make {size * size * count:.2g} numbers; "
+            f"must be at most {MOST_NUMBERS:.0e}"
+        )
 
 
 def _check_task(env: Any) -> None:

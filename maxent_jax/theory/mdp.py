@@ -9,15 +9,17 @@ Everything is numpy in float64, whatever precision JAX runs in. Arrays may have 
 import dataclasses
 from typing import Any, NamedTuple
 
-import jax.core
+import jax
 import numpy as np
 from scipy.special import xlogy
 
 MOST_IMPROVEMENTS = 10_000
 ROUNDING = 1e-13
 """Differences below this share of the largest value are rounding."""
-TOLERANCE = 1e-9
-"""What is accepted as solved: the error bound, against the largest of all rewards, values and temperatures."""
+TOLERANCE = 1e-8
+"""What is accepted as solved: a model's error bound, against the largest of its rewards, values and temperatures."""
+MOST_STEPS = 1e12
+"""A policy that is expected to make more steps than this, each weighted by the discounts before it, never ends."""
 
 
 class Solution(NamedTuple):
@@ -27,8 +29,8 @@ class Solution(NamedTuple):
       value: (..., S) value of each state.
       q: (..., S, A) value of each action; -inf where it is not available.
       policy: (..., S, A) density of the optimal policy.
-      error: (...) bound of the error of `value`: the largest residual of the Bellman equation times the largest
-        expected number of steps that the policy still makes, each weighted by the discounts before it.
+      error: (...) the exact values are within this of `value`, in the unit of the rewards. Checked, not estimated: one
+        Bellman update moves neither what lies so much above `value` further up, nor what lies so much below down.
     """
 
     value: np.ndarray
@@ -45,7 +47,7 @@ class TabularMDP:
       transition: (..., S, A, S) probabilities of the next state.
       reward: (..., S, A) expected rewards.
       discount: (..., S, A) what the next state's value is multiplied by, in [0, 1]; 0 ends the episode.
-      measure: (..., S, A) volume of the action's cell; 0: not available, then its other entries are 0.
+      measure: (..., S, A) volume of the action's cell; 0: not available, then its reward and transition are 0.
 
     Raises:
       ValueError: arrays that do not describe a model; the message says which condition fails.
@@ -85,9 +87,9 @@ class TabularMDP:
         off = np.abs(self.transition.sum(axis=-1) - 1)
         if np.any(available & (off > 1e-9)):
             raise ValueError(f"transition: probabilities must sum to 1, but one sum is off by {off[available].max():g}")
-        idle = (self.reward == 0) & (self.discount == 0) & np.all(self.transition == 0, axis=-1)
+        idle = (self.reward == 0) & np.all(self.transition == 0, axis=-1)
         if not np.all(available | idle):
-            raise ValueError("reward, discount, transition: must be 0 where measure is 0")
+            raise ValueError("reward, transition: must be 0 where measure is 0")
 
     @property
     def volume(self) -> np.ndarray:
@@ -99,7 +101,8 @@ def solve(mdp: TabularMDP) -> Solution:
     """The plain solution, by policy iteration.
 
     Args:
-      mdp: the model; discounts of 1 are fine where every sensible policy ends.
+      mdp: the model or models; discounts of 1 are fine where every policy that never ends earns less, by more than
+        rounding, than the best.
 
     Returns:
       The solution. The policy has all its mass on the first best action: its density there is 1 / measure.
@@ -167,22 +170,18 @@ def solve_by_state(mdp: TabularMDP, temperature: Any, policy: np.ndarray | None 
     if policy is None:
         policy = np.where(mdp.measure > 0, 1 / mdp.volume[..., None], 0.0)
         policy = np.broadcast_to(policy, (*shape, mdp.reward.shape[-1]))
-    value = _worth(mdp, policy, temperature)
+    value, steps = _worth(mdp, policy, temperature)
     for _ in range(MOST_IMPROVEMENTS):
         before = value
         policy = improve(mdp, action_values(mdp, value), temperature)[1]
-        value = _worth(mdp, policy, temperature)
-        largest = np.abs(before).max(axis=-1, keepdims=True)  # a linear solve spreads its rounding over all states
-        if not np.any(value - before > ROUNDING * np.maximum(1.0, largest)):  # better than the last, but for the best
+        value, steps = _worth(mdp, policy, temperature)
+        largest = np.abs(before).max(axis=-1)  # a linear solve spreads its rounding over all states
+        rounding = ROUNDING * np.maximum(largest, np.minimum(1.0, _unit(mdp, temperature)))
+        if not np.any(value - before > rounding[..., None]):  # better than the last, but for the best
             break
     q = action_values(mdp, value)
-    improved, policy = improve(mdp, q, temperature)
-    steps = _expected(mdp, policy, np.ones(value.shape)).max(axis=-1)
-    error = np.abs(improved - value).max(axis=-1) * steps
-    scale = max(np.abs(mdp.reward).max(), np.abs(value).max(), temperature.max())
-    if not np.all(error <= TOLERANCE * scale):
-        raise ValueError(f"discount: the values are only known to {error.max():g}; must be < 1, or lead to an end")
-    return Solution(improved, q, policy, error)
+    value, policy = improve(mdp, q, temperature)
+    return Solution(value, q, policy, _error(mdp, value, temperature, steps))
 
 
 def evaluate(mdp: TabularMDP, policy: Any, alpha: Any = 0.0) -> np.ndarray:
@@ -191,13 +190,19 @@ def evaluate(mdp: TabularMDP, policy: Any, alpha: Any = 0.0) -> np.ndarray:
     Args:
       mdp: the model or models.
       policy: (..., S, A) densities; leading axes as the model's, or more of them.
-      alpha: temperature >= 0, a number or an array of the leading axes.
+      alpha: temperature >= 0, a number, or an array whose axes come before those of the model, as for `solve_soft`.
 
     Returns:
       (..., S) values.
 
     Raises:
       ValueError: not a policy of this model, a negative temperature, or a policy that never ends without discount.
+
+    Example:
+      >>> import numpy as np
+      >>> model = TabularMDP(np.ones((1, 2, 1)), np.array([[1.0, 0]]), np.full((1, 2), 0.5), np.ones((1, 2)))
+      >>> evaluate(model, [[0.5, 0.5]], [0.0, 1.0]).round(3).tolist()  # 0.5 a step, and ln 2 for its entropy
+      [[1.0], [2.386]]
     """
     policy, alpha = as_float64(policy, "policy"), as_temperature(alpha)
     if policy.shape[-2:] != mdp.reward.shape[-2:]:
@@ -207,7 +212,7 @@ def evaluate(mdp: TabularMDP, policy: Any, alpha: Any = 0.0) -> np.ndarray:
     mass = (mdp.measure * policy).sum(axis=-1)
     if np.any(np.abs(mass - 1) > 1e-9):
         raise ValueError(f"policy: measure times density must sum to 1, but sums to {mass.min():g} to {mass.max():g}")
-    return _worth(mdp, policy, alpha[..., None])
+    return _worth(mdp, policy, alpha.reshape(alpha.shape + (1,) * (mdp.reward.ndim - 1)))[0]
 
 
 def visits(mdp: TabularMDP, policy: np.ndarray, start: np.ndarray) -> np.ndarray:
@@ -222,11 +227,51 @@ def visits(mdp: TabularMDP, policy: np.ndarray, start: np.ndarray) -> np.ndarray
     return np.linalg.solve(np.swapaxes(system, -1, -2), start[..., None])[..., 0]
 
 
-def _worth(mdp: TabularMDP, policy: np.ndarray, temperature: np.ndarray) -> np.ndarray:
-    """(..., S) the value of a policy, its entropy paid at each state's temperature (..., S)."""
+def _worth(mdp: TabularMDP, policy: np.ndarray, temperature: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(..., S) the value of a policy, its entropy paid at each state's temperature (..., S), and its expected steps.
+
+    A step is weighted by the discounts before it.
+    """
     entropy = -(mdp.measure * xlogy(policy, policy)).sum(axis=-1)
-    reward = (mdp.measure * policy * mdp.reward).sum(axis=-1)
-    return _expected(mdp, policy, reward + temperature * entropy)
+    reward = (mdp.measure * policy * mdp.reward).sum(axis=-1) + temperature * entropy
+    system = np.eye(reward.shape[-1]) - _ahead(mdp, policy)
+    try:
+        found = np.linalg.solve(system, np.stack([reward, np.ones(reward.shape)], axis=-1))
+    except np.linalg.LinAlgError:
+        found = np.full((*reward.shape, 2), np.inf)
+    value, steps = found[..., 0], found[..., 1]
+    if not np.all((steps > 0.5) & (steps < MOST_STEPS)):  # exact ones are at least 1; rounding makes negative ones, too
+        raise ValueError("discount: a policy goes on for ever without discount; must be < 1 there, or end")
+    return value, steps
+
+
+def _error(mdp: TabularMDP, value: np.ndarray, temperature: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """(...) how far the exact values may be from these at most.
+
+    What a Bellman update lowers everywhere is above the exact values, and what it raises is below them. So we try what
+    lies above and below by a multiple of the expected steps, of which an update uses up one: for an optimal policy's
+    steps the multiple of the largest residual suffices, and where another policy's residuals last longer it grows.
+
+    Raises:
+      ValueError: there is no such bound below `TOLERANCE`.
+    """
+
+    def lowered(x: np.ndarray) -> np.ndarray:
+        return x - improve(mdp, action_values(mdp, x), temperature)[0]
+
+    largest = np.abs(value).max(axis=-1)
+    scale = np.maximum(largest, _unit(mdp, temperature))
+    rounding = 4 * np.finfo(float).eps * largest[..., None]  # of the update itself
+    each = 4 * (np.abs(lowered(value)).max(axis=-1) + rounding[..., 0])
+    while True:
+        error = each * steps.max(axis=-1)
+        if not np.all(error <= TOLERANCE * scale):
+            raise ValueError(f"discount: the values are only known to {error.max():g}; must be < 1, or lead to an end")
+        move = each[..., None] * steps
+        bounds = (lowered(value + move) >= rounding) & (lowered(value - move) <= -rounding)
+        if np.all(bounds):
+            return error
+        each = np.where(np.all(bounds, axis=-1), each, 4 * each)
 
 
 def action_values(mdp: TabularMDP, value: np.ndarray) -> np.ndarray:
@@ -257,23 +302,17 @@ def improve(mdp: TabularMDP, q: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarr
     log_sum = np.where(missing > -0.5, log_most, np.log((mdp.measure * np.exp(scaled)).sum(axis=-1)))
     soft = np.exp(scaled - log_sum[..., None])
 
-    best = below >= -ROUNDING * np.maximum(1.0, np.abs(top[..., None]))
+    largest = np.abs(np.where(mdp.measure > 0, q, 0.0)).max(axis=(-1, -2), keepdims=True)
+    best = below >= -ROUNDING * np.maximum(np.minimum(1.0, largest), np.abs(top[..., None]))
     first = np.arange(q.shape[-1]) == np.argmax(best, axis=-1)[..., None]
     greedy = np.where(first, 1 / np.where(first, mdp.measure, 1.0), 0.0)
     plain = alpha == 0
     return np.where(plain, top, top + alpha * log_sum), np.where(plain[..., None], greedy, soft)
 
 
-def _expected(mdp: TabularMDP, policy: np.ndarray, reward: np.ndarray) -> np.ndarray:
-    """(..., S) the discounted sum of rewards (..., S) that a policy collects, by a linear solve."""
-    system = np.eye(mdp.reward.shape[-2]) - _ahead(mdp, policy)
-    try:
-        found = np.linalg.solve(system, reward[..., None])[..., 0]
-    except np.linalg.LinAlgError:
-        found = np.full(reward.shape, np.inf)
-    if not np.all(np.isfinite(found)) or np.any(np.linalg.norm(found, np.inf, axis=-1) > 1e15):
-        raise ValueError("discount: a policy goes on for ever without discount; must be < 1 there, or end")
-    return found
+def _unit(mdp: TabularMDP, temperature: np.ndarray) -> np.ndarray:
+    """(...) the largest of a model's rewards and temperatures."""
+    return np.maximum(np.abs(mdp.reward).max(axis=(-1, -2)), temperature.max(axis=-1))
 
 
 def _ahead(mdp: TabularMDP, policy: np.ndarray) -> np.ndarray:
@@ -303,9 +342,13 @@ def as_float64(value: Any, name: str) -> np.ndarray:
     Raises:
       ValueError: something else, or a value inside `jit` or `vmap`.
     """
-    if isinstance(value, jax.core.Tracer):
-        raise ValueError(f"{name}: must be numbers, not what jit or vmap traces; theory is called from plain Python")
-    array = np.asarray(value, np.float64)
+    try:
+        array = np.asarray(value, np.float64)
+    except jax.errors.JAXTypeError as error:
+        traced = f"{name}: must be numbers, not what jit or vmap traces; theory is called from plain Python"
+        raise ValueError(traced) from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: must be numbers") from error
     if not np.all(np.isfinite(array)):
         raise ValueError(f"{name}: must be finite numbers")
     return array

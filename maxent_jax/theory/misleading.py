@@ -111,7 +111,8 @@ def lie(mdp: TabularMDP, alpha: float, start: Any, seed: int = 0) -> Lie:
       The losses and similarities, in float64.
 
     Raises:
-      ValueError: not one model, not a temperature or start, or a value inside `jit` or `vmap`.
+      ValueError: not one model, not a temperature or start, a mode that never ends without discount, or a call inside
+        `jit` or `vmap`.
 
     Example:
       >>> import numpy as np  # a narrow 1 or a broad 0, and 0.2 to do neither
@@ -126,11 +127,11 @@ def lie(mdp: TabularMDP, alpha: float, start: Any, seed: int = 0) -> Lie:
     alpha = one_temperature(alpha)
     plain, soft = solve(mdp), solve_soft(mdp, alpha)
     mode = modes(mdp, soft)
-    lost, lost_sampled = (losses(mdp, plain, policy, start) for policy in (mode, soft.policy))
-    similarity, switched = similarities(mdp, soft, seed)
     best, by_mode, by_draws = (
         float(start @ value) for value in (plain.value, evaluate(mdp, mode), evaluate(mdp, soft.policy))
     )
+    lost, lost_sampled = (losses(mdp, plain, policy, start) for policy in (mode, soft.policy))
+    similarity, switched = similarities(mdp, soft, seed)
     return Lie(alpha, best, by_mode, by_draws, soft, lost, lost_sampled, similarity, switched)
 
 
@@ -162,7 +163,7 @@ def similarities(mdp: TabularMDP, soft: Solution, seed: int = 0) -> tuple[np.nda
     drawn = np.stack([np.searchsorted(*row, side="right") for row in zip(mass, uniform, strict=True)])
     sampled = (np.take_along_axis(q, drawn, axis=-1).reshape(-1, DRAWS, SAMPLES) for q in (soft.q, plain))
     with jax.enable_x64(True):
-        found = np.asarray(landscape.cosine(*(jnp.asarray(q) for q in sampled)))
+        found = as_float64(landscape.cosine(*(jnp.asarray(q) for q in sampled)), "similarity")
     return found.mean(axis=-1), (found < THRESHOLD).mean(axis=-1)
 
 
@@ -179,6 +180,15 @@ def gains(mdp: TabularMDP, alpha: float, start: Any) -> np.ndarray:
 
     Raises:
       ValueError: as `lie`.
+
+    Example:
+      >>> import numpy as np  # the model of `lie`: the first state errs, but it is the second one that misleads it
+      >>> on = np.zeros((2, 2, 2))
+      >>> on[..., 1] = 1
+      >>> reward, volume = np.array([[0, 0.2], [1, 0]]), np.array([[1, 1], [0.01, 0.99]])
+      >>> model = TabularMDP(on, reward, np.array([[1.0, 0], [0, 0]]), volume)
+      >>> gains(model, 1.0, 0).tolist()
+      [0.0, 0.8]
     """
     start, alpha = _start(mdp, start), one_temperature(alpha)
     returns = _Returns(mdp, alpha, start)
@@ -204,6 +214,15 @@ def ideal_switch(mdp: TabularMDP, alpha: float, start: Any, left: float = 0.05, 
 
     Raises:
       ValueError: as `lie`.
+
+    Example:
+      >>> import numpy as np  # the model of `lie`
+      >>> on = np.zeros((2, 2, 2))
+      >>> on[..., 1] = 1
+      >>> reward, volume = np.array([[0, 0.2], [1, 0]]), np.array([[1, 1], [0.01, 0.99]])
+      >>> model = TabularMDP(on, reward, np.array([[1.0, 0], [0, 0]]), volume)
+      >>> ideal_switch(model, 1.0, 0)
+      IdealSwitch(sets=((1,),), smallest=True, at_least=1)
     """
     start, alpha = _start(mdp, start), one_temperature(alpha)
     best = float(start @ solve(mdp).value)

@@ -56,7 +56,7 @@ def test_found_looks_for_causes_where_the_mode_loses_most(tmp_path):
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
 
 
-@pytest.mark.parametrize(("size", "links"), [(1, 1), (2, 2)])
+@pytest.mark.parametrize(("size", "links"), [(1, 1), (2, 2), (32, 1)])
 def test_bandit_chain_crosses_where_its_field_says(size, links):
     env = envs.make("bandit_chain", size=size, links=links, crossing=0.7)
     at = grids.model("bandit_chain", env, 11, 0.99)
@@ -79,6 +79,17 @@ def test_maps_of_two_coordinates_put_each_state_where_it_is(tmp_path, monkeypatc
     assert drawn[3, 1] == 5 * 1 + 3
     np.testing.assert_allclose(at.states[8], [np.unique(at.states[:, 0])[1], np.unique(at.states[:, 1])[3]])
     misleading.draw(found, tmp_path / "x.png")
+
+
+def test_bandit_chain_has_the_closed_form_values_of_its_rooms():
+    env = envs.make("bandit_chain", size=3, crossing=0.7)
+    share, volume = float(env.half_width) ** 3, 8.0
+    at = grids.model("bandit_chain", env, 11, 0.99)
+    for alpha in (0.02, 0.7, 3.0):
+        narrow = alpha * np.log(volume * (share * np.exp(1 / alpha) + (1 - share) * np.exp(-4 / alpha)))
+        broad = -1 + alpha * np.log(volume)
+        door = alpha * np.log(volume / 2 * (np.exp(narrow / alpha) + np.exp(broad / alpha)))
+        np.testing.assert_allclose(solve_soft(at.model, alpha).value[:3], [door, narrow, broad], rtol=1e-12)
 
 
 @pytest.mark.parametrize("fields", [{"half_width": 0.3}, {"half_width": 0.0}, {"half_width": 1.0}])

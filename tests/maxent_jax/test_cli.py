@@ -623,6 +623,7 @@ def test_theory_tells_what_entropy_costs_and_draws_it(tmp_path, capsys):
         ("theory toy --alpha 1:2", "alpha = '1:2': must be a number > 0, or LOW:HIGH:COUNT with"),
         ("theory toy --alpha 1:2:1", "alpha = '1:2:1': must be a number > 0, or LOW:HIGH:COUNT with"),
         ("theory toy --alpha nan", "alpha = 'nan': must be a number > 0, or LOW:HIGH:COUNT with"),
+        ("theory toy --alpha 1e308", "alpha = '1e308': must be a number > 0, or LOW:HIGH:COUNT with"),
         ("theory toy --bins 99", "bins = 99: must be a whole number in [3, 41]"),
         ("theory toy --env.action_delay 2", "env.action_delay = 2: must be 0"),
     ],
@@ -633,3 +634,17 @@ def test_theory_refuses_what_it_cannot_solve(words, said, tmp_path, monkeypatch,
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"maxent-jax: {said}")
     assert not list(tmp_path.iterdir())
+
+
+def test_theory_refuses_in_one_line_what_only_the_solution_shows(tmp_path, capsys):
+    words = ["theory", "pendulum", "--bins", "3", "--alpha", "1", "--out", str(tmp_path), "--gamma", "1"]
+    assert cli.main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("maxent-jax: gamma = 1.0: pendulum cannot be solved exactly with it; discount: ")
+
+
+def test_theory_asks_where_to_write_before_it_solves(tmp_path, monkeypatch, capsys):
+    (tmp_path / "toy.json").mkdir()
+    monkeypatch.setattr("experiments.misleading.Found", None)
+    assert cli.main(["theory", "toy", "--out", str(tmp_path)]) == 2
+    assert "toy.json': must be a .json in an existing folder" in capsys.readouterr().err

@@ -163,7 +163,13 @@ def test_tasks_that_are_no_finite_models_are_refused(fields, said):
         ({"states": [Axis(np.arange(6.0), 5.0)]}, r"period = 5: must be > 5"),
         ({"actions": [[-1, 0.0]]}, "edges must increase from -1 to 1"),
         ({"actions": [[-1, 1], [-1, 1]]}, "2 lists of edges: must be 1"),
-        ({"gamma": 1.5}, r"gamma = 1\.5: must be in \[0, 1\]"),
+        ({"gamma": 1.5}, r"gamma = 1\.5: must be a number in \[0, 1\]"),
+        ({"gamma": [0.9, 0.8]}, r"gamma = \[0\.9 0\.8\]: must be a number"),
+        ({"states": []}, "states: must have an axis"),
+        ({"states": [Axis(np.arange(6.0))] * 2}, "states: 2 axes: must be one for each of the 1 coordinates"),
+        ({"volumes": [2.0]}, r"actions of shape \(1, 5\): must be \(1, 1\)"),
+        ({"actions": [[0.0], [0.5]], "volumes": [1.0, 0.5]}, "volumes: must be > 0 and sum to 2"),
+        ({"actions": [[0.0], [1.5]], "volumes": [1.0, 1.0]}, r"must be \(2, 1\), in \[-1, 1\]"),
         ({"states": [Axis(np.arange(5001.0))]}, "5001 states and 4 actions make 1e.08 numbers; must be at most"),
     ],
 )
@@ -171,6 +177,20 @@ def test_grids_that_make_no_sense_are_refused(changed, said):
     given = dict(zip(("states", "set_state", "actions"), TOY, strict=True)) | changed
     with pytest.raises(ValueError, match=said):
         discretise(envs.make("toy"), **given)
+
+
+def test_too_many_cells_are_refused_before_they_are_made():
+    size = 40
+    with pytest.raises(ValueError, match="must be at most"):
+        discretise(envs.make("bandit_chain", size=size), [Axis(np.arange(4.0))], TOY[1], [[-1, -0.5, 0.5, 1]] * size)
+
+
+def test_cells_may_be_given_by_their_volumes():
+    volumes = [0.5 - EDGE, 2 * EDGE, 0.5 - EDGE, 1.0]
+    at = discretise(envs.make("toy"), TOY[0], TOY[1], [[-0.4], [0.0], [0.4], [0.7]], volumes=volumes)
+    np.testing.assert_array_equal(at.model.measure, np.tile(volumes, (6, 1)))
+    np.testing.assert_array_equal(at.actions[:, 0], [-0.4, 0, 0.4, 0.7])
+    np.testing.assert_array_equal(at.model.reward[1], [-20, 1, -20, -20])
 
 
 def test_tracers_are_refused():

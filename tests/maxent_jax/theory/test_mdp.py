@@ -153,6 +153,80 @@ def test_long_chains_take_many_improvements_and_arrive():
     np.testing.assert_allclose(solve(model).value, np.maximum(1, 1e3 * 0.97 ** np.arange(states)[::-1]), rtol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-14, 1e16, 1e290])
+def test_the_unit_of_rewards_and_temperature_does_not_matter(scale):
+    model = models.random_model(np.random.default_rng(7), 4, 5)
+    scaled = dataclasses.replace(model, reward=scale * model.reward)
+    for alpha in (0.0, 0.5):
+        found, wanted = solve_soft(scaled, scale * alpha), solve_soft(model, alpha)
+        np.testing.assert_allclose(found.value / scale, wanted.value, rtol=1e-11)
+        np.testing.assert_allclose(found.policy, wanted.policy, rtol=1e-9)
+
+
+@pytest.mark.parametrize("narrow", [1e-3, 1e-9, 1e-12, 1e-18, 1e-100])
+def test_a_narrow_cell_that_is_all_that_counts_keeps_its_digits(narrow):
+    model = one_state([1.0, -20.0], [0, 0], [narrow, 2 - narrow])
+    found = solve_soft(model, 0.01)
+    np.testing.assert_allclose(found.value, 1 + 0.01 * np.log(narrow), rtol=1e-14)
+    np.testing.assert_allclose(found.policy, [[1 / narrow, 0]], rtol=1e-12)
+
+
+def one_state(reward, discount, measure):
+    """All actions lead back to the only state."""
+    return TabularMDP(np.ones((1, len(reward), 1)), *(np.array([x], float) for x in (reward, discount, measure)))
+
+
+@pytest.mark.parametrize("gain", [5e-14, 1e-12])
+def test_the_bound_covers_what_seems_a_tie_at_every_step(gain):
+    """Stop for 1, or go on for what is worth `gain` more each time, 8192 times."""
+    stay = 1 - 2.0**-13
+    found = solve(one_state([1.0, 2.0**-13 + gain], [0, stay], [1, 1]))
+    assert abs(found.value[0] - (1 + 2.0**13 * gain)) <= found.error
+
+
+def test_a_bound_is_that_of_its_own_model():
+    """A model whose values are not known is refused, however large the numbers are in the one beside it."""
+    stay = 1 - 2.0**-33
+    parts = ([1.0, 2.0**-33], [0, stay], [1, 1]), ([1e12, 0.0], [0, 0.5], [1, 1])
+    models_ = [one_state(*part) for part in parts]
+    both = TabularMDP(
+        *(np.stack([getattr(m, field.name) for m in models_]) for field in dataclasses.fields(TabularMDP))
+    )
+    assert solve(models_[1]).value == 1e12
+    for refused in (models_[0], both):
+        with pytest.raises(ValueError, match="discount: the values are only known to"):
+            solve(refused)
+
+
+@pytest.mark.parametrize("volume", [1.0, 2.0])
+def test_entropy_without_end_is_refused(volume):
+    with pytest.raises(ValueError, match="discount: "):
+        solve_soft(one_state([0.0, 1.0], [1, 0], [volume, 1.0]), 1.0)
+    finite = solve_soft(one_state([0.0, 1.0], [1, 0], [0.5, 1.0]), 1.0)  # exp(V) = 0.5 exp(V) + e
+    assert finite.value[0] == pytest.approx(np.log(2) + 1, rel=1e-14)
+
+
+def test_going_on_for_ever_for_nothing_is_refused_wherever_it_stands():
+    for order in (slice(None), slice(None, None, -1)):
+        with pytest.raises(ValueError, match="discount: "):
+            solve(one_state([0.0, 1.0][order], [1, 0][order], [1, 1]))
+
+
+def test_policies_are_evaluated_at_many_temperatures_as_they_are_solved():
+    model = models.random_model(np.random.default_rng(8), 3, 4, lead=(2,))
+    alphas = np.array([0.3, 2.0])
+    found = solve_soft(model, alphas)
+    np.testing.assert_allclose(evaluate(model, found.policy, alphas), found.value, rtol=1e-11)
+
+
+def test_the_discount_of_an_unavailable_action_means_nothing():
+    model = models.random_model(np.random.default_rng(9), 4, 5)
+    other = dataclasses.replace(model, discount=np.where(model.measure > 0, model.discount, 0.9))
+    assert np.any(other.discount != model.discount)
+    for ours, theirs in zip(solve_soft(other, 0.5), solve_soft(model, 0.5), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_unavailable_actions_have_no_density_and_no_value():
     model = models.random_model(np.random.default_rng(6), 4, 5)
     found = solve_soft(model, 0.5)
@@ -207,3 +281,7 @@ def test_other_mistakes_are_refused():
         evaluate(model, np.ones(2))
     with pytest.raises(ValueError, match="not what jit or vmap traces"):
         jax.jit(lambda alpha: solve_soft(model, alpha).value)(1.0)
+    with pytest.raises(ValueError, match=r"^alpha: must be numbers, not what jit or vmap traces"):
+        jax.jit(lambda alpha: solve_soft(model, [alpha, 1.0]).value)(1.0)
+    with pytest.raises(ValueError, match="policy: must be numbers"):
+        evaluate(model, {})

@@ -177,3 +177,16 @@ def test_mistakes_are_refused(values, said):
 def test_tracers_are_refused():
     with pytest.raises(ValueError, match="not what jit or vmap traces"):
         jax.jit(lambda alpha: lie(models.toy(), alpha, 0).lost)(1.0)
+    with pytest.raises(
+        ValueError, match="similarity: must be numbers, not what jit or vmap traces"
+    ):  # its own numbers are traced
+        jax.jit(lambda x: x + lie(models.toy(), 1.0, 0).lost)(1.0)
+
+
+def test_a_mode_that_never_ends_is_refused_by_name():
+    """Going round is worth more than leaving, but for entropy's sake: whoever acts by the mode stays."""
+    measure = np.array([[0.5, 1.0]])
+    model = TabularMDP(np.ones((1, 2, 1)), np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]]), measure)
+    for function in (lie, gains, ideal_switch):
+        with pytest.raises(ValueError, match="discount: a policy goes on for ever"):
+            function(model, 1.0, 0)
