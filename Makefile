@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Most of a test is compiling, on one core. A file's tests stay together: they share what was compiled.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+# Two processes on two cores: threads of numpy's own would fight for them, over matrices that are too small for any.
+test test-all: export OPENBLAS_NUM_THREADS := 1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: reproduce test test-all lint clean
