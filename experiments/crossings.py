@@ -29,6 +29,9 @@ TOY_PREFILL = 3_000
 PPO_FIELDS = {"hidden": (32, 32), "lr": 1e-3, "rollout_steps": 512}
 SHARES = (0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.25)
 """Temperatures of the grid, in units of the one that is predicted for squashed normals."""
+LARGE = 16
+LARGE_SHARES = (0.1, 0.2, 0.3, 0.4, 0.55, 0.75, 1.0)
+"""Likewise where an action has `LARGE` numbers or more: there agents turn long before."""
 MISLEADING = 1.1
 """Temperature of the agents that are compared, in units of the exact crossing: there maximum entropy must mislead."""
 
@@ -111,7 +114,8 @@ def chain(size: int, steps: int, seeds: int, ppo_steps: int, path: Path, console
     env: Any = envs.make("bandit_chain", size=size)
     turn, exact = predicted(env), float(env.crossing)
     high = MISLEADING * exact
-    alphas = sorted({high, *(round(turn * share, 4) for share in SHARES)})
+    shares = LARGE_SHARES if size >= LARGE else SHARES
+    alphas = sorted({high, *(round(turn * share, 4) for share in shares)})
     options: dict[str, Any] = {
         "env_fields": {"size": size},
         "seeds": seeds,
