@@ -180,9 +180,7 @@ def _ends(value: float, again: np.ndarray, groups: int, bounds: tuple[float, flo
     if not np.isfinite(value) or len(again) <= RESAMPLES / 2:
         return np.nan, np.nan
     low, high = np.quantile(again, [0.025, 0.975])
-    error = float(again.std()) * np.sqrt(
-        groups / (groups - 1)
-    )  # a resample varies with 1 / n, a sample with 1 / (n - 1)
+    error = float(again.std()) * np.sqrt(groups / (groups - 1))  # resamples vary with 1 / n, samples with 1 / (n - 1)
     ends = stats.stretched(value, float(low), float(high), error, groups - 1)
     least, most = bounds or (-np.inf, np.inf)
     return max(least, ends[0]), min(most, ends[1])
