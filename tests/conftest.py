@@ -6,6 +6,8 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+from maxent_jax import plots
+
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory):
@@ -29,3 +31,11 @@ def quick_compile():
     yield
     jax.config.update("jax_disable_most_optimizations", False)
     del os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"]
+
+
+@pytest.fixture(scope="module")
+def no_figures():
+    """Empty files in place of figures: half of what a brief training costs, for tests that look at none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "save", lambda drawn, path: path.touch())
+        yield

@@ -15,6 +15,7 @@ def check(out, kills, seed):
     return result["rows"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_ends_in_the_same_numbers(tmp_path, monkeypatch):
     """A real process and SIGKILL; only what runs to its end runs here."""
 

@@ -129,6 +129,7 @@ def masses(factor):
     return {"body_mass": factor, "body_inertia": factor, "body_subtreemass": factor}
 
 
+@pytest.mark.slow
 def test_masses_friction_and_torque_of_each_environment_are_those_of_c_mujoco():
     changes = [
         ({}, {}),

@@ -11,6 +11,8 @@ from maxent_jax.agents import AGENTS
 from maxent_jax.agents.base import OffPolicyAgent
 from maxent_jax.sweep import Compiled, expand
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 OFF_POLICY = {"hidden": (8, 8), "batch_size": 4, "buffer_size": 64}
 ON_POLICY = {"hidden": (8, 8), "rollout_steps": 16, "batch_size": 8}
 

@@ -21,7 +21,7 @@ from maxent_jax import api, cli, interrupts
 from maxent_jax.progress import Reporter
 from maxent_jax.sweep import Compiled
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
 # The same mistake in Python and on the command line.
 MISTAKES = [
@@ -214,7 +214,7 @@ def test_own_agent_and_own_task(here):
 
 
 @pytest.fixture(scope="module")
-def job_of(quick_compile):
+def job_of(quick_compile, no_figures):
     """A tiny run, checked; many tests share its program."""
 
     def prepare(out, **options):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 import tiny
 
@@ -70,11 +71,19 @@ def test_no_cache_writes_nothing_and_learns_the_same(first):
     assert err == ""
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(first, tmp_path):
+def test_a_folder_that_cannot_be_written_is_one_line(monkeypatch, tmp_path, capsys):
     (tmp_path / "file").touch()
-    _, err, metrics = start(tmp_path, "run", caches=tmp_path / "file")
-    assert err.splitlines() == [f"maxent-jax: compiled programs are not kept: '{tmp_path / 'file'}' cannot be written"]
-    assert metrics == first[1][2]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    name = "jax_compilation_cache_dir"
+    before = jax.config.values[name]
+    try:
+        jax.config.update(name, None)
+        cache.use()
+        assert jax.config.values[name] is None
+    finally:
+        jax.config.update(name, before)
+    told = f"maxent-jax: compiled programs are not kept: '{tmp_path / 'file'}' cannot be written"
+    assert capsys.readouterr().err.splitlines() == [told]
 
 
 def test_another_processor_has_another_folder(monkeypatch, tmp_path):

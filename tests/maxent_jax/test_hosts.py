@@ -17,7 +17,7 @@ from envs.fields import InvalidSetting
 from maxent_jax import checkpoints, cli, hosts, runs
 from maxent_jax.hosts import Place
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
 WORDS = ("train", "sac", "--env=toy", "--seeds=5", "--checkpoint-every=1", *tiny.flags(tiny.FIELDS["sac"]))
 SHORT = (*WORDS, "--steps=96", "--evaluations=3")
@@ -117,7 +117,7 @@ def test_two_processes_of_two_devices_write_what_one_of_four_writes(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory, quick_compile):
+def alone(tmp_path_factory, quick_compile, no_figures):
     """A run that nobody killed."""
     folder = tmp_path_factory.mktemp("alone")
     codes, told = finish([one([*LONG, "--out=run"], folder)])

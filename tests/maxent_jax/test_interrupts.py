@@ -14,7 +14,7 @@ from waiting import until
 
 from maxent_jax import interrupts, runs
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
 # Chunks of the size that other tests have compiled, and far more of them than anybody waits for.
 LONG = "train sac --env toy --seeds 3 --steps 320000 --evaluations 10000 --out run".split()  # noqa: SIM905

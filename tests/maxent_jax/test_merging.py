@@ -16,7 +16,7 @@ from maxent_jax.cli import main
 from maxent_jax.faults import Fault
 from maxent_jax.merging import merge
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
 GRID = {"alpha": [0.1, 0.2], "batch_size": [4, 8]}
 """Two programs of two configurations."""
@@ -29,12 +29,12 @@ def train(out, **options):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, quick_compile):
+def whole(tmp_path_factory, quick_compile, no_figures):
     return train(tmp_path_factory.mktemp("whole") / "run")
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory, quick_compile):
+def shards(tmp_path_factory, quick_compile, no_figures):
     folder = tmp_path_factory.mktemp("shards")
     for index in (3, 1, 2):
         train(folder, shard=f"{index}/3")

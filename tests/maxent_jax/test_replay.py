@@ -12,6 +12,8 @@ from envs.quadruped import Quadruped
 from maxent_jax import api, replay
 from maxent_jax.agents.base import Transition
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 ENV = envs.make("pendulum")  # 3 observations, 1 action
 
 

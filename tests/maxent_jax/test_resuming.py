@@ -26,7 +26,7 @@ from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.progress import Reporter
 
 assert_equal = runs_compared.assert_equal_runs
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
 CALL = {"seeds": 2, "steps": 96, "evaluations": 3, "checkpoint_every": 1}
 
@@ -64,7 +64,7 @@ def killed(out, chunks, agent="sac", call=train, **options):
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory, quick_compile):
+def straight(tmp_path_factory, quick_compile, no_figures):
     """Runs that were left alone, by agent."""
     made = {}
 
@@ -78,7 +78,7 @@ def straight(tmp_path_factory, quick_compile):
 
 
 @pytest.fixture(scope="module")
-def broken_once(tmp_path_factory, quick_compile):
+def broken_once(tmp_path_factory, quick_compile, no_figures):
     path = tmp_path_factory.mktemp("broken") / "run"
     killed(path, 3)
     return path
@@ -332,18 +332,26 @@ class Trap:
 
 
 @pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_checkpoint_is_named_and_the_newest_whole_one_used(
-    damage, reason, broken, straight, capsys, monkeypatch
-):
+def test_a_damaged_checkpoint_is_named_and_removed_and_the_one_before_it_found(damage, reason, broken, monkeypatch):
     monkeypatch.chdir(broken.parent)
     damage(broken / "checkpoints" / "state_000000_000002")
+    place, (line,) = checkpoints.newest(broken)
+    assert place is not None
+    assert (place.name, place.program, place.chunk) == ("state_000000_000001", 0, 1)
+    assert line.startswith("damaged: state_000000_000002: ")
+    assert reason in line
+    checkpoints.go_back(broken, place)
+    assert os.listdir(broken / "checkpoints") == ["state_000000_000001"]
+    assert not (broken.parent / "sprung").exists()
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(broken, straight, capsys):
+    flip(data_file(broken / "checkpoints" / "state_000000_000002"))
     assert cli.main(["resume", str(broken)]) == 0
     out = capsys.readouterr().out
     (line,) = [line for line in out.splitlines() if "warning: damaged: " in line]
     assert "state_000000_000002" in line
-    assert reason in line
     assert "goes on from chunk 1 of program 0" in out
-    assert not (broken.parent / "sprung").exists()
     assert_equal(runs.load(broken), straight())
 
 

@@ -13,11 +13,11 @@ from maxent_jax.checkpoints import Place
 from maxent_jax.commands import watching
 from maxent_jax.progress import Reporter
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory, quick_compile):
+def stopped(tmp_path_factory, quick_compile, no_figures):
     """Two runs of three chunks of 32 steps after 8 random ones, of which two ran."""
     out = tmp_path_factory.mktemp("stopped") / "run"
 

@@ -32,7 +32,7 @@ WORDS = ("train", "sac", *RUN, *tiny.flags(tiny.FIELDS["sac"]))
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, quick_compile):
+def whole(tmp_path_factory, quick_compile, no_figures):
     out = tmp_path_factory.mktemp("whole") / "run"
     assert main([*WORDS, "--out", str(out)]) == 0
     return runs.load(out)

@@ -17,7 +17,7 @@ from maxent_jax.sweep import Compiled, Program, RunInfo, agent_bytes, expand, he
 
 sweep_module = importlib.import_module("maxent_jax.sweep")  # the package has a function of that name
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
 LEAF = {
     "sac": ("alpha", (0.1, 0.3)),
@@ -122,7 +122,7 @@ def trained(agent, **options):
 
 
 @pytest.fixture(scope="module", params=tiny.agents())
-def many(request, quick_compile):
+def many(request, quick_compile, no_figures):
     """Ten seeds with each of four configurations."""
     field, values = LEAF[request.param]
     return request.param, trained(request.param, seeds=range(10), grid={field: values, "env.mass": (1.0, 2.0)})

@@ -15,7 +15,7 @@ from envs.fields import InvalidSetting
 from maxent_jax import api, cli, trackers
 from maxent_jax.progress import Reporter
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
 LINE = {"run": 3, "seed": 7, "env_steps": 40, "updates": 20, "q_mean": 0.5, "entropy": None, "failed": None}
 CONFIG = {"agent": "sac"}

@@ -12,6 +12,8 @@ from envs.fields import build
 from maxent_jax import replay, trainer
 from maxent_jax.agents import PPO, SAC
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @functools.partial(jax.jit, static_argnames="plan")
 def prefilled(agent, env, seed, plan):

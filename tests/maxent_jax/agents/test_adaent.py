@@ -14,6 +14,8 @@ from envs.fields import build
 from maxent_jax import networks, trainer
 from maxent_jax.agents import SAC, SACAdaEnt
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 SPEC = EnvSpec(3, 2, -jnp.ones(2), jnp.ones(2), 100)
 BATCH = batch_of(SPEC, size=12, seed=0)
 KEY = jax.random.key(5)
@@ -21,7 +23,7 @@ N = 6
 
 
 @pytest.fixture(scope="module")
-def updated():
+def updated(quick_compile):
     """State before and after one update at a threshold that splits the batch, metrics, similarities by numpy."""
     agent = build(
         SACAdaEnt,
@@ -99,7 +101,7 @@ def test_metrics_of_the_comparison(updated):
 @pytest.mark.parametrize("metric", ["pearson", "spearman"])
 def test_what_is_compared_is_the_metric_that_is_named(metric):
     """Against scipy, on the landscapes over the draws that the update makes."""
-    agent = build(SACAdaEnt, {"hidden": (7, 5), "batch_size": 12, "n_samples": N, "metric": metric, "threshold": 0.2})
+    agent = build(SACAdaEnt, {"hidden": (7, 5), "batch_size": 12, "n_samples": N, "metric": metric, "threshold": 0.21})
     before = jitter(agent.init(jax.random.key(1), SPEC), seed=2)
     after, metrics = jax.jit(agent.update)(before, BATCH, KEY)
     draw_key = jax.random.fold_in(jax.random.split(KEY)[1], 1)
@@ -109,7 +111,7 @@ def test_what_is_compared_is_the_metric_that_is_named(metric):
     theirs = {"pearson": scipy.stats.pearsonr, "spearman": scipy.stats.spearmanr}[metric]
     found = np.array([theirs(u, v).statistic for u, v in zip(q["soft"], q["plain"], strict=True)])
     assert metrics["similarity_q50"] == pytest.approx(np.median(found), abs=1e-5)
-    assert metrics["switched_share"] == pytest.approx(np.mean(found < 0.2))
+    assert metrics["switched_share"] == pytest.approx(np.mean(found < 0.21))  # no rank correlation of six is that
     assert 0 < metrics["switched_share"] < 1
 
 
@@ -209,7 +211,7 @@ def test_plain_twins_begin_as_critics_of_their_own():
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(quick_compile):
     """Agents' states after 100 updates on the pendulum, by `sac` or the threshold, and the metrics."""
     env = envs.make("pendulum")
     values = {"hidden": (16, 16), "batch_size": 32, "lr": 1e-3, "prefill_steps": 40}

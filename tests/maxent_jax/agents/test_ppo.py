@@ -12,6 +12,8 @@ from maxent_jax.agents import PPO
 from maxent_jax.agents.base import Rollout
 from maxent_jax.agents.ppo import Lesson, advantages
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 SPEC = EnvSpec(3, 2, jnp.array([0.0, -20.0]), jnp.array([10.0, 20.0]), 100)
 KEY = jax.random.key(5)
 T, N = 8, 2

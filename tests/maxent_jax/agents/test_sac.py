@@ -10,6 +10,8 @@ from envs.fields import build
 from maxent_jax import networks
 from maxent_jax.agents import SAC
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 SPEC = EnvSpec(3, 2, jnp.array([-4.0, 0.0]), jnp.array([4.0, 10.0]), 100)
 BATCH = batch_of(SPEC, size=9, seed=0)
 KEY = jax.random.key(5)
@@ -32,7 +34,7 @@ def noises(key):
 
 
 @pytest.fixture(scope="module", params=[0.7, 0.0, None])
-def updated(request):
+def updated(request, quick_compile):
     """An agent (alpha: 0, more, or learned), its state before and after one update, the metrics, alpha during it."""
     agent = sac(alpha=request.param or 0.0, auto_alpha=request.param is None)
     before = mid_training(agent)
