@@ -137,3 +137,15 @@ def test_of_many_the_best_and_the_counterparts_are_asked(judge, monkeypatch):
     found = str(judge((curves(0), {}), *sides[1:]))
     assert "ppo by 9" in found
     assert "alpha 0.3" not in found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("draw", [np.random.Generator.standard_normal, lambda rng, seeds: -np.exp(rng.normal(size=seeds))])
+def test_three_counterparts_that_are_as_good_seldom_convict(judge, draw):
+    """Nor do chances add up: ends of intervals are conservative, so that it stays below the 5 % of one comparison."""
+    rng, others = np.random.default_rng(0), ({"alpha": 0.0}, {"agent": "sac_adaent"}, {"agent": "sac_annealed"})
+    words = []
+    for _ in range(80):
+        sides = [(np.full(9, 1.0) * draw(rng, 5)[:, None], options) for options in ({}, *others)]
+        words.append(judge(*sides, yardsticks=known(1.0)).word)
+    assert words.count(verdict.MISLEADS) <= 0.05 * len(words)
