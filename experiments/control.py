@@ -90,20 +90,22 @@ def train(
     env_fields: Mapping[str, Any] | None = None,
 ) -> Result:
     """One line of the comparison on one task, or on a variant of it; it goes on where it was stopped."""
+    return api.train(**asked(entry, task, preset, env_fields), out=out, resume=True, console=console)
+
+
+def asked(entry: Entry, task: str, preset: str, env_fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The arguments of `maxent_jax.train`, and of `api.prepare`, that make one line of the comparison."""
     fast = FAST if entry.agent == "sac_adaent" and preset != "paper" else {}
-    return api.train(
-        entry.agent,
-        task,
-        seeds=SEEDS[preset],
-        steps=steps(entry.agent, task, preset),
-        evaluations=EVALUATIONS.get(preset, 20) if task in CONTACTS else 20,
-        preset=preset,
-        agent_fields={**fast, **entry.fields},
-        env_fields=env_fields,
-        out=out,
-        resume=True,
-        console=console,
-    )
+    return {
+        "agent": entry.agent,
+        "env": task,
+        "seeds": SEEDS[preset],
+        "steps": steps(entry.agent, task, preset),
+        "evaluations": EVALUATIONS.get(preset, 20) if task in CONTACTS else 20,
+        "preset": preset,
+        "agent_fields": {**fast, **entry.fields},
+        "env_fields": env_fields,
+    }
 
 
 def steps(agent: str, task: str, preset: str) -> int | None:

@@ -21,6 +21,8 @@ from maxent_jax import stats
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "results.md"
+FORECAST = "forecast.json"
+"""What `experiments.forecast` writes."""
 MOST_BYTES = 2 * 2**20
 """Of a task's metrics, so that a checkout stays small."""
 Outcome = dict[str, Any]
@@ -39,6 +41,8 @@ def page() -> str:
     for name in registry.BY_COST:
         parts.append(f"## {name}\n\n{about(name)}\n")
         parts += [section(name, part) for part in registry.parts(name)]
+    if (DOCS / FORECAST).exists():
+        parts.append(forecast(json.loads((DOCS / FORECAST).read_text())))
     return "\n".join(parts)
 
 
@@ -67,6 +71,23 @@ def section(name: str, part: str) -> str:
     budget = f" {outcome['budget']}" if "budget" in outcome else ""
     below = "\n\n".join(told)
     return f"{title}`{command} --preset {outcome['preset']}`. {cost}{budget}\n\n{below}\n"
+
+
+def forecast(found: Outcome) -> str:
+    """What `experiments.forecast` found: memory by agent and task."""
+    rows: dict[str, dict[str, str]] = {}
+    for row in found["rows"]:
+        cell = f"{row['held'] / 1e9:,.3g} / {row['needed'] / 1e9:,.3g}"
+        rows.setdefault(row["agent"], {})[row["task"]] = cell
+    names = list(dict.fromkeys(row["task"] for row in found["rows"]))
+    cells = [[agent, *(own.get(name, "") for name in names)] for agent, own in rows.items()]
+    count = max(row["runs"] for row in found["rows"])
+    return (
+        "## What `paper` needs\n\n`python -m experiments.forecast`: GB that the "
+        f"{count} runs of an agent in `control --preset paper` hold, and GB on the device while they are trained, of "
+        f"programs compiled for {found['device']}; jax {found['versions']['jax']}; [numbers]({FORECAST}). Other "
+        "experiments need as much per run.\n\n" + table(["agent", *names], cells) + "\n"
+    )
 
 
 def figures(part: str) -> list[Path]:

@@ -33,6 +33,16 @@ def test_a_table_of_agents_is_told_with_budget_and_intervals(tmp_path, monkeypat
     assert "| sac (alpha 1.0, tau 0.5) | 2 [" in said
 
 
+def test_memory_is_told_by_agent_and_task():
+    rows = [
+        {"task": task, "agent": "sac", "runs": 10, "steps": 5, "held": held, "needed": 2e9}
+        for task, held in (("vehicle", 1.5e9), ("hopper", 1.25e7))
+    ]
+    said = results.forecast({"rows": rows, "device": "a device", "versions": runs.versions()})
+    assert "| agent | vehicle | hopper |" in said
+    assert said.endswith("| sac | 1.5 / 2 | 0.0125 / 2 |\n")
+
+
 def test_steps_minutes_improvement_agreement_and_verdicts_stand_side_by_side():
     trained = [untrained.result(agent, values=((0.0, 60.0), (0.0, 120.0))) for agent in ("sac", "ppo")]
     rows = [row | dict.fromkeys(agreeing.NAMES, 0.975) for row in control.table(trained, {})]

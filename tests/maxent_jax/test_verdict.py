@@ -140,7 +140,9 @@ def test_of_many_the_best_and_the_counterparts_are_asked(judge, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("draw", [np.random.Generator.standard_normal, lambda rng, seeds: -np.exp(rng.normal(size=seeds))])
+@pytest.mark.parametrize(
+    "draw", [np.random.Generator.standard_normal, lambda rng, seeds: -np.exp(rng.normal(size=seeds))]
+)
 def test_three_counterparts_that_are_as_good_seldom_convict(judge, draw):
     """Nor do chances add up: ends of intervals are conservative, so that it stays below the 5 % of one comparison."""
     rng, others = np.random.default_rng(0), ({"alpha": 0.0}, {"agent": "sac_adaent"}, {"agent": "sac_annealed"})

@@ -1,0 +1,63 @@
+"""What the published budgets need of a device's memory, before anything is trained.
+
+    python -m experiments.forecast [TASK...]
+
+Every run of `control` with the preset `paper`, planned as `maxent-jax plan` does it: by the compiled program; nothing
+of the real size is allocated. Without a task all of them, which compiles for half an hour. What is found replaces
+those tasks' rows in `docs/forecast.json`, of which `python -m experiments.results` makes a table.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from envs import fields
+from envs.fields import InvalidSetting
+from experiments import control, results
+from maxent_jax import api, plan, runs
+from maxent_jax.sweep import held_bytes, lower
+
+
+def row(entry: control.Entry, task: str) -> dict[str, Any]:
+    """What the runs of an agent on a task hold all along, and need while they are trained, in bytes."""
+    job = api.prepare(**control.asked(entry, task, "paper"), memory=math.inf)
+    (program,) = job.sweep.programs
+    return {
+        "task": task,
+        "agent": entry.folder,
+        "runs": len(program.runs),
+        "steps": job.config["steps"],
+        "held": held_bytes(program),
+        "needed": plan.needed_bytes(lower(program, "train").compile()),
+    }
+
+
+def update(tasks: Sequence[str]) -> None:
+    """Plan all runs on some tasks, and keep what others have."""
+    for task in tasks:
+        if task not in control.TASKS:
+            raise fields.unknown(f"task {task!r}", task, control.TASKS)
+    path = results.DOCS / results.FORECAST
+    for task in tasks:
+        rows = [row(entry, task) for entry in control.ENTRIES]
+        known = json.loads(path.read_text())["rows"] if path.exists() else []
+        kept = [old for old in known if old["task"] != task]
+        ordered = sorted(kept + rows, key=lambda one: control.TASKS.index(one["task"]))
+        runs.write_json(path, {"device": runs.device(), "versions": runs.versions(), "rows": ordered})
+        print(f"{task}: {max(one['needed'] for one in rows) / 1e9:.3g} GB at most")
+
+
+def main(words: Sequence[str]) -> int:
+    """Plan, and say a mistake in a line; the exit status."""
+    try:
+        update(words or control.TASKS)
+    except InvalidSetting as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,28 @@
+import json
+
+import pytest
+
+from experiments import control, forecast, results
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.mark.slow
+def test_replay_of_a_million_transitions_is_what_a_run_holds_and_other_tasks_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "DOCS", tmp_path)
+    monkeypatch.setattr(control, "ENTRIES", [control.Entry("ddpg", "ddpg")])
+    old = {"task": "vehicle", "agent": "sac"}
+    (tmp_path / results.FORECAST).write_text(json.dumps({"rows": [old, {"task": "acrobot", "agent": "gone"}]}))
+    forecast.update(["acrobot"])
+    kept, new = json.loads((tmp_path / results.FORECAST).read_text())["rows"]
+    assert kept == old
+    replay = 10 * 1_000_000 * 4 * (6 + 1 + 3 + 6)
+    assert replay < new["held"] < 1.1 * replay
+    assert new["held"] < new["needed"] < 1.3 * new["held"]
+
+
+def test_an_unknown_task_is_one_line(capsys):
+    assert forecast.main(["acrobat"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("task 'acrobat'")
+    assert "did you mean 'acrobot'" in line
