@@ -210,11 +210,10 @@ def _start(job: Job, reporter: Reporter) -> Place | str | None:
             reporter.say(f"{job.out}: prolonged from {found['steps']:,} to {config['steps']:,} steps")
         checkpoints.go_back(job.out, place)
         resuming.reopen(job.out)  # before config.json says more steps: a kill right here must not leave it finished
-    if job.resume:
-        told = (
-            f"from chunk {place.chunk} of program {place.program}" if place else "from the beginning: no checkpoint yet"
-        )
-        reporter.say(f"{job.out}: goes on {told}" if place else f"{job.out}: starts {told}")
+    if place is not None:
+        reporter.say(f"{job.out}: goes on from chunk {place.chunk} of program {place.program}")
+    elif found is not None:
+        reporter.say(f"{job.out}: starts from the beginning: no checkpoint yet")
     (job.out / "figures").mkdir(exist_ok=True)
     if config != found:
         runs.write_json(job.out / "config.json", config)
