@@ -11,6 +11,7 @@ from rich.console import Console
 from envs import fields
 from envs.fields import InvalidSetting
 from experiments import bifurcation, control, dynamics, landscape, published, rlhf, theory, threshold, toy, vehicle
+from maxent_jax.faults import Fault
 from maxent_jax.runs import check_out
 
 Experiment = Callable[[Path, str, Console | None], Any]
@@ -32,6 +33,9 @@ QUICK = ("toy", "vehicle")
 """What `reproduce quick` runs, each with the preset `quick`."""
 BY_COST = ("rlhf", "theory", "toy", "landscape", "control", "dynamics", "threshold", "bifurcation")
 """What `reproduce all` runs, by what one task takes, the cheapest first; the vehicle is one of the control tasks."""
+
+NEEDED = 20_000_000
+"""Bytes that must be free on the disk."""
 
 
 def names() -> list[str]:
@@ -63,7 +67,10 @@ def reproduce(
       The folders with the results.
 
     Raises:
-      InvalidSetting: no such experiment, preset or task; `out` holds something else, or was begun with other settings.
+      InvalidSetting: no such experiment, preset or task; a folder holds something else, or was begun with other
+        settings.
+      Fault: an experiment stopped for damage, or because nothing is left to show; of several the others are run before
+        that is told.
     """
     if name not in names():
         raise fields.unknown(f"experiment {name!r}", name, names())
@@ -77,9 +84,22 @@ def reproduce(
         paths = [Path(out)]
     else:
         paths = [Path(out or "reproduced") / f"{part}-{preset}" for part in chosen]
-        if out is not None and not force and not any((path / "started").exists() for path in paths):
-            check_out(Path(out), needed=20_000_000)
-    return [_one(run, preset, path, force, console) for run, path in zip(chosen.values(), paths, strict=True)]
+        if out is not None and not force and not any(map(_begun, paths)):
+            check_out(Path(out), needed=NEEDED)
+    for path in paths:  # all of them, before the first is run for hours
+        if not _begun(path):
+            check_out(path, needed=NEEDED)
+    faults = []
+    for run, path in zip(chosen.values(), paths, strict=True):
+        try:
+            _one(run, preset, path, force, console)
+        except Fault as fault:
+            if len(paths) == 1:
+                raise
+            faults.append(f"{path}: {fault}")
+    if faults:
+        raise Fault(f"{len(faults)} of {len(paths)} experiments stopped, the others are finished; {'; '.join(faults)}")
+    return paths
 
 
 def parts(name: str, env: str | None = None) -> dict[str, Experiment]:
@@ -96,23 +116,25 @@ def parts(name: str, env: str | None = None) -> dict[str, Experiment]:
     return {f"{name}-{task}": run for task, run in tasks.items() if env in (None, task)}
 
 
-def _one(experiment: Experiment, preset: str, path: Path, force: bool, console: Console | None) -> Path:
+def _begun(path: Path) -> bool:
+    """Whether `reproduce` has made a folder."""
+    return any((path / mark).exists() for mark in ("started", "finished"))
+
+
+def _one(experiment: Experiment, preset: str, path: Path, force: bool, console: Console | None) -> None:
     say = console.print if console else lambda *_, **__: None
     finished = path / "finished"
     if finished.exists() and not force:
         say(f"{path}: already there; results in {path}/figures (repeat with --force)", highlight=False, soft_wrap=True)
-        return path
-    if path.exists() and any(path.iterdir()):
-        if not (finished.exists() or (path / "started").exists()):
-            raise InvalidSetting(f"out = {str(path)!r}: holds something else; must be a new or an empty folder")
+        return
+    if _begun(path):
         say(f"{path}: {'starting over' if force else 'going on where it stopped'}", highlight=False)
         if force:
             shutil.rmtree(path)
     if not path.exists():
-        check_out(path, needed=20_000_000)
+        check_out(path, needed=NEEDED)
     path.mkdir(parents=True, exist_ok=True)
     (path / "started").touch()
     experiment(path, preset, console)
     finished.touch()
     say(f"{path}: results in {path}/figures", highlight=False, soft_wrap=True)
-    return path

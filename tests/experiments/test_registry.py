@@ -7,6 +7,7 @@ from rich.console import Console
 
 import experiments
 from experiments import registry
+from maxent_jax.faults import Fault
 
 
 @pytest.fixture
@@ -85,6 +86,34 @@ def test_what_was_broken_off_goes_on_unless_forced(ran, monkeypatch):
     assert (path / "half").exists()
     experiments.reproduce("toy", force=True)
     assert not (path / "half").exists()
+
+
+def test_a_fault_of_one_experiment_is_told_when_the_others_have_run(ran, monkeypatch):
+    def damaged(path, preset, console):
+        raise Fault("all seeds failed")
+
+    monkeypatch.setitem(registry.EXPERIMENTS, "toy", damaged)
+    told = "1 of 2 experiments stopped, the others are finished; reproduced/toy-quick: all seeds failed"
+    with pytest.raises(Fault, match=f"^{told}$"):
+        experiments.reproduce("quick")
+    assert ran == [("vehicle", "quick")]
+    with pytest.raises(Fault, match=r"^all seeds failed$"):
+        experiments.reproduce("toy", preset="quick")
+
+
+def test_a_folder_that_is_taken_is_told_before_the_first_experiment_runs(ran):
+    Path("reproduced/vehicle-quick").mkdir(parents=True)
+    Path("reproduced/vehicle-quick/thesis").touch()
+    with pytest.raises(ValueError, match="out = 'reproduced/vehicle-quick': the folder is not empty; must be a new"):
+        experiments.reproduce("quick")
+    assert ran == []
+    assert os.listdir("reproduced") == ["vehicle-quick"]
+
+
+def test_a_file_is_no_folder(ran):
+    Path("mine").touch()
+    with pytest.raises(ValueError, match=r"out = 'mine': .*mine' is a file; must be a new or an empty folder"):
+        experiments.reproduce("toy", out="mine")
 
 
 @pytest.mark.parametrize("force", [False, True])
