@@ -43,9 +43,7 @@ def write_metrics(results: list[Result], path: Path) -> None:
     """Every evaluation of every run as compressed CSV; equal runs give equal bytes, wherever their folder is."""
     below = [dataclasses.replace(each, path=Path(os.path.relpath(each.path, path.parent))) for each in results]
     text = tables.csv_text(tables.entries(below))
-    draft = path.with_suffix(".part")
-    draft.write_bytes(gzip.compress(text.encode(), mtime=0))
-    draft.replace(path)
+    runs.write_whole(path, gzip.compress(text.encode(), mtime=0))
 
 
 def verdicts(results: list[Result]) -> list[Verdict]:

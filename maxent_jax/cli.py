@@ -73,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return interrupts.EXIT_CODE
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's own last flush complains
+    except OSError as error:  # a full disk, a file that may not be read
+        told = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"{PROGRAM}: {' '.join(told.split())}", file=sys.stderr)
+        return 1
     except SystemExit as stop:
         if stop.code:  # of somebody in whose process this is called, say of a handler of a signal
             raise

@@ -1,5 +1,6 @@
 """Figures of any run: learning curves with intervals, and the landscapes where they disagree."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from maxent_jax import rollout, stats
-from maxent_jax.runs import Result
+from maxent_jax.runs import Result, write_whole
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
 """Okabe and Ito's colours, told apart with any eyes."""
@@ -32,9 +33,11 @@ def figure(rows: int, columns: int, width: float = 5.0, height: float = 3.4) -> 
 
 
 def save(drawn: Figure, path: Path) -> None:
-    """As PNG, small enough to commit."""
+    """As PNG, small enough to commit; as `runs.write_whole`."""
+    picture = io.BytesIO()
     with matplotlib.rc_context({"savefig.dpi": 110}):
-        drawn.savefig(path)
+        drawn.savefig(picture, format="png")
+    write_whole(path, picture.getvalue())
 
 
 def label(result: Result, configuration: int) -> str:

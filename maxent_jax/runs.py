@@ -7,6 +7,7 @@ checkpoints/     the agents' states, one Orbax checkpoint per program, and the s
 figures/         curves.png, landscape.png
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -115,10 +116,24 @@ def device() -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Whole or not at all."""
+    """As `write_whole`."""
+    write_whole(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, or leave what is there as it was.
+
+    Raises:
+      OSError: it cannot be written, as on a full disk; the file is named, which Python's own error does not always do.
+    """
     draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-    draft.replace(path)
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def number(value: Any) -> float | None:

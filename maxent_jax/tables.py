@@ -14,7 +14,7 @@ import numpy as np
 from envs import fields
 from envs.fields import InvalidSetting
 from maxent_jax.agents import Agent
-from maxent_jax.runs import COLUMNS, COUNTS, EPISODES, Result, last
+from maxent_jax.runs import COLUMNS, COUNTS, EPISODES, Result, last, write_whole
 
 MOST_IN_A_NAME = 3
 """Settings that an entry's name holds."""
@@ -225,7 +225,7 @@ def _plain(name: str, value: float) -> int | float | None:
 
 def write_csv(found: Iterable[Entry], path: Path) -> None:
     """Write `tidy`, whole or not at all."""
-    write_text(path, csv_text(found))
+    write_whole(path, csv_text(found).encode())
 
 
 def csv_text(found: Iterable[Entry]) -> str:
@@ -240,10 +240,3 @@ def csv_text(found: Iterable[Entry]) -> str:
 
 def _cell(value: Any) -> Any:
     return show(value) if isinstance(value, (bool, tuple, list)) else value
-
-
-def write_text(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    draft = path.with_suffix(path.suffix + ".part")
-    draft.write_text(text)
-    draft.replace(path)

@@ -12,7 +12,7 @@ import envs
 from envs import external, fields
 from envs.fields import InvalidSetting, Setting
 from experiments import published
-from maxent_jax import api
+from maxent_jax import api, runs
 from maxent_jax.agents import AGENTS, agent_class
 from maxent_jax.options import Given, option, parse, required, take_apart
 
@@ -117,6 +117,8 @@ def file_to_write(text: str | Path, *suffixes: str, name: str = "out") -> Path:
     if path.suffix not in suffixes or path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
         allowed = " or ".join(suffixes)
         raise InvalidSetting(f"{name} = {str(path)!r}: must be a {allowed} in an existing folder that can be written")
+    if path.name in ("config.json", "summary.json") and runs.is_directory_of_run(path.parent):
+        raise InvalidSetting(f"{name} = {str(path)!r}: is a part of that run directory; must have another name")
     return path
 
 

@@ -34,7 +34,7 @@ def report_command(words: list[str]) -> None:
     found = tables.entries(results)
     known_yardsticks = _yardsticks(found)
     text = report.page(found, known_yardsticks, verdict.judge(found, known_yardsticks))
-    tables.write_text(path, text)
+    runs.write_whole(path, text.encode())
     common.say_file(path)
     if table:
         tables.write_csv(found, table)

@@ -1,5 +1,6 @@
 """The commands that show what was trained."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def landscape_command(words: list[str]) -> None:
     info = result.check_run(_which_run(result, options["run"], options["seed"]))
     agent, env = result.agents[info.configuration], result.envs[info.configuration]
     dims = study.check_dims(options["dims"], env)
-    path = common.file_to_write(options["out"] or directory / "figures" / "landscape.png", ".png")
+    path = common.file_to_write(options["out"] or _in_figures(directory, "landscape.png"), ".png")
     numbers = common.file_to_write(path.with_suffix(".json"), ".json")
     beside_key, key = jax.random.split(jax.random.key(info.seed))
     subject, beside = subject_of(agent, env, result.agent_state(info.run), beside_key, options["updates"])
@@ -153,5 +154,13 @@ def film_command(words: list[str]) -> None:
     directory, run = Path(given.positional[0]), given.options["run"]
     beside = given.options["beside"]
     results = [runs.load(folder) for folder in (directory, beside) if folder is not None]
-    path = common.file_to_write(given.options["out"] or directory / "figures" / "film.mp4", ".mp4", ".gif")
+    path = common.file_to_write(given.options["out"] or _in_figures(directory, "film.mp4"), ".mp4", ".gif")
     common.say_file(video.film(results, path, run))
+
+
+def _in_figures(directory: Path, name: str) -> Path:
+    """A file in `figures` of a run directory, which a run that was killed has not made."""
+    folder = directory / "figures"
+    with contextlib.suppress(OSError):  # that it cannot be written is told as of any other file
+        folder.mkdir(exist_ok=True)
+    return folder / name

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 
 import made_runs
@@ -39,6 +40,9 @@ MISTAKES = [
         "env.observe_time = True: observation_size would be 4; must ...",
     ),
     ("evaluate one --out found.txt", "out = 'found.txt': must be a .json in an existing folder that can be written"),
+    ("evaluate one --out one/config.json", "out = 'one/config.json': is a part of that run directory; must ..."),
+    ("evaluate one --out one/summary.json", "out = 'one/summary.json': is a part of that run directory; must ..."),
+    ("landscape one --out one/config.png", "out = 'one/config.json': is a part of that run directory; must ..."),
     ("evaluate one", "run directory 'one': has no program_0; it must have been trained"),
 ]
 DAMAGE = [
@@ -78,6 +82,19 @@ def test_bad_input_is_one_line_and_nothing_happens(code, line, expected, made, m
     assert last.startswith(expected[:-3]) if expected.endswith("...") else last == expected
     assert out == ""
     assert sorted(os.walk(".")) == before
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(made, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        code = cli.main(["report", str(made / "one"), "--out", "page.html"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 1
+    assert capsys.readouterr().err == "maxent-jax: page.html: File too large\n"
+    assert os.listdir() == []
 
 
 @pytest.mark.parametrize("command", ["report", "compare", "evaluate"])

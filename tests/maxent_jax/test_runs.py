@@ -1,6 +1,8 @@
+import errno
 import importlib.metadata
 import json
 import math
+import os
 import shutil
 from typing import Any
 
@@ -308,6 +310,21 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert json.loads(path.read_text()) == {"a": 1}
     runs.write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 2}
+
+
+def test_a_full_disk_leaves_the_old_file_and_is_told_with_the_files_name(tmp_path, monkeypatch):
+    path = tmp_path / "summary.json"
+    runs.write_json(path, {"a": 1})
+
+    def full(self, content):
+        self.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(type(path), "write_bytes", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*summary\.json"):
+        runs.write_json(path, {"a": 2})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_directory_of_another_schema_is_refused_and_an_older_column_may_be_missing(result, tmp_path):
