@@ -101,7 +101,7 @@ def twin_caption(preset: str, plan: Plan) -> str:
         f"{task}: {b.steps:,} steps (PPO {b.ppo_steps:,}), {b.seeds} seeds" for task, b in plan.tasks.items()
     )
     return (
-        f"Preset {preset}. {budgets}. SAC and SAC-AdaEnt (fast comparison): nets 64-64, batch 64. Dots: seeds; bars: "
+        f"Preset {preset}. {budgets}. Nets 64-64; SAC and SAC-AdaEnt (fast comparison): batch 64. Dots: seeds; bars: "
         "95 % intervals of the interquartile mean. The best return is the same before and after; a half-step has to be "
         "learned, too, so that short budgets lose for that alone: compare alpha 0."
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import yardsticks
+from experiments import published, yardsticks
 from maxent_jax import freezing, runs, tables, verdict
 from maxent_jax.agents import SACAdaEnt
 from maxent_jax.runs import Result
@@ -71,6 +71,31 @@ def budget(results: list[Result]) -> str:
         failures = freezing.words(result.failures(), len(result.runs))
         parts.append(", ".join(words + ([f"{failures}, left out"] if failures else [])))
     return "; ".join(dict.fromkeys(parts)) + "."
+
+
+def limits(results: list[Result], short: str = "it shows how the agents begin, not who wins in the end") -> str:
+    """What a budget does not show.
+
+    Args:
+      results: the runs.
+      short: what is to be said of fewer steps than are published.
+
+    Returns:
+      A sentence: the share of the published steps, and whether the nets are smaller than published.
+    """
+    rows = [published.row(result.config["agent"], result.config["env"]) for result in results]
+    shares = [result.config["steps"] / row.steps for result, row in zip(results, rows, strict=True)]
+    smaller = any(
+        tuple(result.config["agent_fields"]["hidden"]) != getattr(row.agent, "hidden", None)
+        for result, row in zip(results, rows, strict=True)
+    )
+    kind = "usual" if results[0].config["env"] in published.OURS else "published"
+    if min(shares) >= 1 and not smaller:
+        return f"{kind.capitalize()} budget."
+    amount = " to ".join(dict.fromkeys(f"{100 * share:.3g}" for share in (min(shares), max(shares))))
+    nets = ", with smaller nets" if smaller else ""
+    shown = short if min(shares) < 1 else "it shows what such nets learn, not what larger ones would"
+    return f"That is {amount} % of the {kind} steps{nets}: {shown}."
 
 
 def _sampled(result: Result) -> list[str]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import agreeing, published, yardsticks
-from experiments.captions import budget, judged, record
+from experiments.captions import budget, judged, limits, record
 from experiments.landscape import FAST
 from maxent_jax import api, compare, plots, stats, tables
 from maxent_jax.runs import Result
@@ -120,25 +120,12 @@ def caption(preset: str, results: list[Result], rows: list[dict[str, Any]]) -> s
     known = [row for row in rows[: len(results)] if row["deterministic"]["iqm"] is not None]
     best = max(known, key=lambda row: row["deterministic"]["iqm"], default=None)
     found = "All seeds of all agents failed." if best is None else _highest(best)
-    return f"Preset {preset}: {budget(results)} {found} {judged(results)} {limits(preset, results)}"
+    return f"Preset {preset}: {budget(results)} {found} {judged(results)} {limits(results)}"
 
 
 def _highest(row: dict[str, Any]) -> str:
     final = stats.shown(row["deterministic"])
     return f"Highest final interquartile mean: {row['agent']}, {final}, after {row['steps']:,} steps."
-
-
-def limits(preset: str, results: list[Result]) -> str:
-    """What a budget does not show."""
-    if preset == "paper":
-        return "Published budget."
-    task = results[0].config["env"]
-    shares = [result.config["steps"] / published.row(result.config["agent"], task).steps for result in results]
-    amount = " to ".join(dict.fromkeys(f"{100 * share:.3g}" for share in (min(shares), max(shares))))
-    return (
-        f"That is {amount} % of the published steps, with smaller nets: it shows how the agents begin, not who wins in "
-        "the end."
-    )
 
 
 def draw(results: list[Result], task: str, path: Path, caption: str) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import control, yardsticks
-from experiments.captions import budget, judged, record
+from experiments.captions import budget, judged, limits, record
 from experiments.control import Entry
 from maxent_jax import compare, plots, stats, tables, verdict
 from maxent_jax.runs import Result
@@ -50,7 +50,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
     ]
     record(path / "outcome.json", preset, results, rows)
     (path / "figures").mkdir(exist_ok=True)
-    draw(runs, task, path / "figures" / "dynamics.png", f"{task}, preset {preset}: {caption(preset, results, rows)}")
+    draw(runs, task, path / "figures" / "dynamics.png", f"{task}, preset {preset}: {caption(results, rows)}")
     if console is not None:
         shown = Table("variant", "agent", "mean action: IQM, 95 % interval", title=f"{task}, preset {preset}")
         for row in rows:
@@ -74,11 +74,11 @@ def gain(first: Result, result: Result) -> dict[str, Any] | None:
     return dataclasses.asdict(compare.compare(one, other).difference)
 
 
-def caption(preset: str, results: list[Result], rows: list[dict[str, Any]]) -> str:
+def caption(results: list[Result], rows: list[dict[str, Any]]) -> str:
     """Budget and nets, what is gained, the verdicts, and what all that does not show."""
     told = [f"{row['agent']} on {row['variant']} {stats.shown(row['gain'])}" for row in rows if row["gain"]]
     gained = f"Gain over {rows[0]['variant']}: {'; '.join(told)}." if told else ""
-    parts = (budget(results), gained, judged(results), control.limits(preset, results))
+    parts = (budget(results), gained, judged(results), limits(results))
     return " ".join(part for part in parts if part)
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from experiments import agreeing, published
 from experiments.agreeing import Compared
-from experiments.captions import budget, judged, record
+from experiments.captions import budget, judged, limits, record
 from maxent_jax import api, judging, landscape_figure, plots, stats, study
 from maxent_jax.agents import SACAdaEnt
 from maxent_jax.faults import Fault
@@ -55,6 +55,8 @@ SHOWN = {
     "advantage_where_switched": "advantage, switched",
     "advantage_where_kept": "advantage, kept",
 }
+SHORT = "it speaks of these policies, not of fully trained ones"
+"""What captions say of fewer steps than are published."""
 MAIN = ("anywhere", "mean", "undiscounted")
 """The way that the figure and the caption speak of: chosen among all candidates, then the mean action."""
 
@@ -132,9 +134,9 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
     for kind, stem in zip(kinds, ("sac", "sac_adaent"), strict=True):
         one = kind.studies[0]
         shown = list(dict.fromkeys([*one.lowest(3), one.worst_start]))
-        about = f"{kind.name} on {task}, first seed, preset {preset}. {budget([result])} {limits(preset)}"
+        about = f"{kind.name} on {task}, first seed, preset {preset}. {budget([result])} {limits([result], SHORT)}"
         landscape_figure.draw(one, shown, usual, figures / f"landscapes-{stem}.png", about)
-    about = f"Preset {preset}: {budget([result])} {judged([result])} {limits(preset)}"
+    about = f"Preset {preset}: {budget([result])} {judged([result])} {limits([result], SHORT)}"
     plots.curves([result], figures / "curves.png", caption=about)
     if console is not None:
         table = Table("", *(kind.name for kind in kinds), title=f"{task}, preset {preset}: the rule below {usual:g}")
@@ -182,13 +184,6 @@ def told(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     return lines
 
 
-def limits(preset: str) -> str:
-    """What a budget does not show."""
-    if preset == "paper":
-        return "Published budget."
-    return "Below the published budget: it speaks of these policies, not of fully trained ones."
-
-
 def caption(task: str, preset: str, result: Result, rows: Sequence[Mapping[str, Any]]) -> str:
     """What came out and what it does not show."""
     words = []
@@ -207,7 +202,7 @@ def caption(task: str, preset: str, result: Result, rows: Sequence[Mapping[str, 
     return (
         f"{task}, preset {preset}. {budget([result])} {SEEDS[preset]} seeds each; intervals resample seeds. One action "
         f"is exchanged, the policy's mean follows. "
-        f"{' '.join(words)} {limits(preset)}"
+        f"{' '.join(words)} {limits([result], SHORT)}"
     )
 
 

@@ -46,7 +46,9 @@ SAC_ROWS = {
     "pendulum": Row(SAC(hidden=(64, 64), lr=1e-3, auto_alpha=True, alpha_lr=1e-3, prefill_steps=100), steps=10_000),
     "bandit_chain": Row(SAC(hidden=(32, 32), lr=1e-3, alpha=1.0, alpha_lr=1e-3, prefill_steps=1_000), steps=100_000),
 }
-"""Pendulum is ours: Stable-Baselines3's usual values; so is bandit_chain, the toy with random steps first."""
+OURS = ("pendulum", "bandit_chain")
+"""Tasks of which nothing is published: pendulum has Stable-Baselines3's usual values, bandit_chain is the toy with
+random steps first."""
 
 ADAENT_ROWS = {
     "toy": Row(SACAdaEnt(hidden=(32, 32), lr=1e-3, alpha=1.0, alpha_lr=1e-4, threshold=0.9), steps=100_000),

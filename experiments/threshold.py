@@ -13,7 +13,7 @@ from rich.table import Table
 
 from envs.fields import InvalidSetting
 from experiments import agreeing
-from experiments.captions import budget, record
+from experiments.captions import budget, limits, record
 from experiments.landscape import FAST
 from maxent_jax import api, plots, stats
 from maxent_jax.runs import Result
@@ -176,12 +176,7 @@ def caption(task: str, preset: str, results: list[Result], found: list[dict[str,
             f"Highest mean: {_words(best)} {stats.digits(high)}; lowest: {_words(worst)} {stats.digits(low)}; with so "
             "few seeds neighbouring cells may differ by chance (intervals in the JSON)."
         )
-    limits = (
-        "Published budget."
-        if preset == "paper"
-        else "Far below the published budget: it shows how the agents begin, not who wins in the end."
-    )
-    return f"{task}, preset {preset}. {budget(results)} {SEEDS[preset]} seeds a cell. {said} {limits}"
+    return f"{task}, preset {preset}. {budget(results)} {SEEDS[preset]} seeds a cell. {said} {limits(results)}"
 
 
 def _words(row: dict[str, Any]) -> str:

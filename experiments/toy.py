@@ -13,7 +13,7 @@ from rich.table import Table
 
 import envs
 from envs.toy import GOOD, START, Toy
-from experiments.captions import budget, record
+from experiments.captions import budget, limits, record
 from maxent_jax import api, plots, rollout
 from maxent_jax.runs import Result
 
@@ -99,7 +99,7 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     (path / "figures").mkdir(exist_ok=True)
     record(path / "outcome.json", preset, results, rows)
     draw(results, rows, path / "figures" / "toy.png", preset)
-    plots.curves(results, path / "figures" / "curves.png", caption=budget(results))
+    plots.curves(results, path / "figures" / "curves.png", caption=f"{budget(results)} {limits(results)}")
     if console is not None:
         columns = ("agent", "seeds at +1", "seeds at -1", "mean return", "sampled", "switched")
         table = Table(*columns, title=f"toy, preset {preset}")
@@ -165,9 +165,9 @@ def draw(results: list[Result], rows: list[dict[str, Any]], path: Path, preset: 
     handles, names = axes[0, 2].get_legend_handles_labels()
     drawn.legend(handles, names, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     drawn.supxlabel(
-        f"toy, preset {preset}. {budget(results)} {SEEDS} seeds each; band: 95 % bootstrap interval of the mean. "
-        f"Exact soft values: good state {values.soft_good:.3f}, bad state {values.soft_bad:.3f}; the exact soft policy "
-        f"leaves for the bad state with probability {values.misled:.3f}.",
+        f"toy, preset {preset}. {budget(results)} {limits(results)} {SEEDS} seeds each; band: 95 % bootstrap "
+        f"interval of the mean. Exact soft values: good state {values.soft_good:.3f}, bad state {values.soft_bad:.3f}; "
+        f"the exact soft policy leaves for the bad state with probability {values.misled:.3f}.",
         fontsize=8,
         wrap=True,
     )

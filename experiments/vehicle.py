@@ -11,7 +11,7 @@ import envs
 from envs.vehicle import Vehicle
 from envs.vehicle import path as path_point
 from experiments import control
-from experiments.captions import budget
+from experiments.captions import budget, limits
 from maxent_jax import plots, stats
 from maxent_jax.runs import Result
 
@@ -62,7 +62,7 @@ def draw_paths(results: list[Result], env: Vehicle, path: Path, preset: str) -> 
     drawn.legend(handles, names, loc="outside upper center", ncols=6, frameon=False, fontsize=9)
     drawn.supxlabel(
         f"vehicle, preset {preset}: one episode (20 s) of each trained policy's mean action; dot: where it ends. "
-        f"Above each: interquartile mean of the final returns. {budget(results)} {control.limits(preset, results)}",
+        f"Above each: interquartile mean of the final returns. {budget(results)} {limits(results)}",
         fontsize=8,
         wrap=True,
     )

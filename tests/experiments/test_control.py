@@ -117,13 +117,6 @@ def test_the_caption_has_budget_nets_the_best_verdicts_and_limits():
     assert "0.04 % of the published steps" in words  # 20 of 50,000
 
 
-def test_limits_say_what_a_budget_does_not_show():
-    results = [untrained.result(agent, "acrobot") for agent in ("sac", "ppo")]
-    results[1].config["steps"] = 500_000
-    assert "That is 0.002 to 50 % of the published steps, with smaller nets" in control.limits("quick", results)
-    assert control.limits("paper", results) == "Published budget."
-
-
 @pytest.fixture
 def ran(tmp_path, monkeypatch):
     calls = []

@@ -56,7 +56,7 @@ def test_run_tries_both_kinds_and_draws_what_comes_out(tmp_path, monkeypatch):
         assert exact["share_switched"]["value"] == 0.5
     words = drawn["rule.png"].get_supxlabel()
     assert "SAC (threshold -1): of 4 states the soft choice loses in" in words
-    assert all("Below the published budget" in figure.get_supxlabel() for figure in drawn.values())
+    assert all("nets: it speaks of these policies, not of" in figure.get_supxlabel() for figure in drawn.values())
     assert all("nets 8" in figure.get_supxlabel() for figure in drawn.values())
 
 
@@ -83,10 +83,10 @@ def test_the_caption_says_what_came_out(area, said):
         "auc_where_choices_differ": area,
     }
     row = {"agent": "SAC", "verdict": {"anywhere": {"mean": {"undiscounted": found}}}}
-    words = landscape.caption("toy", "paper", untrained.result("sac_adaent"), [row])
+    words = landscape.caption("toy", "quick", untrained.result("sac_adaent"), [row])
     assert "SAC: of 10 states the soft choice loses in 30% and wins in 10%" in words
     assert f"where choices differ the rule {said}" in words
-    assert words.endswith("Published budget.")
+    assert words.endswith("it speaks of these policies, not of fully trained ones.")
 
 
 def test_each_task_is_a_part_of_its_own():

@@ -84,7 +84,7 @@ def test_run_trains_one_grid_and_sac_and_draws_both(tmp_path, monkeypatch):
     assert failed.get_color() == "black"  # on white
     words = figures[0].get_supxlabel()
     assert "lowest: sac (alpha 0) -3" in words
-    assert "Far below the published budget" in words
+    assert "% of the published steps, with smaller nets: it shows how the agents begin" in words
     outcome = json.loads((tmp_path / "outcome.json").read_text())
     assert outcome["minutes"] == 1.0  # of both sweeps
     kept = outcome["rows"]
