@@ -161,7 +161,7 @@ def table(results: list[Result], known: Any) -> list[dict[str, Any]]:
     rows = []
     for result in results:
         final, entry = result.summary["configurations"][0], tables.Entry(result, 0)
-        better = None if result is results[0] else compare.compare(sac, entry).improvement
+        better = None if result is results[0] else compare.improvement(sac, entry)
         rows.append(
             {
                 "agent": plots.label(result, 0),

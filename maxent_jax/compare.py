@@ -42,8 +42,7 @@ class Comparison:
 
 def compare(one: Entry, other: Entry, column: str = EPISODES[0]) -> Comparison:
     """Compare two configurations at the steps that both have; seeds that failed do not count."""
-    most = min(one.steps, other.steps)
-    first, second = (each.finals(column, most) for each in (one, other))
+    most, first, second = _where_both_are(one, other, column)
     ends = [each.curve(column, steps=most)[0] for each in (one, other)]
     return Comparison(
         one,
@@ -55,6 +54,18 @@ def compare(one: Entry, other: Entry, column: str = EPISODES[0]) -> Comparison:
         stats.estimate([second, first], stats.iqm_difference),
         stats.probability_of_improvement([(second, first)]),
     )
+
+
+def improvement(one: Entry, other: Entry, column: str = EPISODES[0]) -> stats.Estimate:
+    """The probability that a seed of the second is better than one of the first, at the steps that both have."""
+    _, first, second = _where_both_are(one, other, column)
+    return stats.probability_of_improvement([(second, first)])
+
+
+def _where_both_are(one: Entry, other: Entry, column: str) -> tuple[int, list[float], list[float]]:
+    """The most environment steps that both have, and the returns of the seeds of each there."""
+    most = min(one.steps, other.steps)
+    return most, one.finals(column, most), other.finals(column, most)
 
 
 def pairs(one: Result, other: Result) -> list[tuple[Entry, Entry]]:
@@ -108,7 +119,7 @@ def differences(listed: Sequence[tuple[Entry, Entry]]) -> dict[str, tuple[Any, A
 def surroundings(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What differs around two trainings, from their `config.json`: versions, device, seeds."""
     sides = [
-        {"device": each.get("device"), "seeds": each.get("seeds")}
+        {"device": each.get("device"), "seeds": ", ".join(map(str, each.get("seeds", [])))}
         | {f"version of {name}": value for name, value in each.get("versions", {}).items()}
         for each in (one, other)
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from maxent_jax import stats, tables, verdict
+from maxent_jax import compare, stats, tables, verdict
 from maxent_jax.report import charts
 from maxent_jax.runs import EPISODES
 from maxent_jax.tables import Entry
@@ -154,14 +154,14 @@ def final_returns(found: Sequence[Entry], yardsticks: Yardsticks | None) -> str:
         "mean action: IQM",
         "mean",
         "sampled actions: IQM",
-        f"P(better than {reference.name})",
+        f"P(better than {reference.name}), same steps",
         "switched",
         "failed",
     )
     rows = []
     for entry in found:
         by_mean, by_draws = (entry.finals(column) for column in COLUMNS)
-        better = "" if entry is reference else stats.probability_of_improvement([(by_mean, reference.finals())])
+        better = "" if entry is reference else compare.improvement(reference, entry)
         share = entry.finals("switched_share")
         known = [value for value in share if np.isfinite(value)]
         rows.append(

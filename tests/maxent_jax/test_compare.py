@@ -1,3 +1,5 @@
+import re
+
 import made_runs
 import numpy as np
 import pytest
@@ -34,6 +36,7 @@ def test_both_are_looked_at_where_the_shorter_one_ends(folder):
     assert found.difference == stats.estimate([theirs, mine], stats.iqm_difference)
     count = scipy.stats.mannwhitneyu(theirs, mine).statistic
     assert found.improvement.value == pytest.approx(count / 9)
+    assert compare.improvement(*pair) == found.improvement
     sampled = compare.compare(*pair, "return_stochastic")
     assert (sampled.first.value, sampled.second.value) == (1.0, 2.0)
 
@@ -42,7 +45,7 @@ def test_fields_that_differ(folder):
     found = compare.pairs(*load(folder, "one", "other"))
     assert compare.differences(found) == {"alpha": (1.0, 0.0), "steps": (20, 10), "evaluations": (2, 1)}
     one, other = load(folder, "one", "other")
-    assert compare.surroundings(one.config, other.config) == {"seeds": ([0, 1, 2, 3], [0, 1, 2])}
+    assert compare.surroundings(one.config, other.config) == {"seeds": ("0, 1, 2, 3", "0, 1, 2")}
     assert compare.surroundings({"versions": {"jax": "1"}}, {"versions": {"jax": "2"}}) == {
         "version of jax": ("1", "2")
     }
@@ -72,5 +75,6 @@ def test_command_says_who_is_better_and_what_differs(folder, capsys):
     out = capsys.readouterr().out
     assert "A: sac (alpha 1, steps 20, evaluations 2), 3 seeds, 1 failed" in out
     assert "at 10 steps" in out
+    assert re.search(r"seeds +│ +0, 1, 2, 3 +│ +0, 1, 2 ", out)
     assert "sac (alpha 1, steps 20, evaluations 2) on toy: no verdict." in " ".join(out.split())
     assert "interquartile means over seeds" in out

@@ -1,3 +1,5 @@
+import re
+
 import made_runs
 import numpy as np
 import pages
@@ -24,6 +26,14 @@ def test_of_many_configurations_the_best_are_drawn_and_all_are_in_the_table(swee
     drawn = page.all("svg", "chart")[0]["aria-label"]
     assert sweep[23].name in drawn
     assert sweep[24].name not in drawn
+
+
+def test_who_made_more_steps_is_compared_where_the_shorter_one_ends(tmp_path):
+    short = made_runs.make(tmp_path / "short", [[0.0, 3.0], [0.0, 5.0]])
+    longer = made_runs.make(tmp_path / "longer", [[0.0, 2.0, 9.0], [0.0, 4.0, 9.0]], alpha=0.0)
+    page = pages.Page(sections.final_returns(tables.entries([runs.load(short), runs.load(longer)]), None))
+    assert re.search(r"P\(better than sac .*\), same steps", page.text)
+    assert " 0.25 [" in page.text  # 2 and 4 against 3 and 5
 
 
 def test_the_gravest_verdicts_come_with_reasons_and_no_other_is_lost():
