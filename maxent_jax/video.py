@@ -1,7 +1,8 @@
 """Films of trained policies: the scene, and under it reward, entropy and similarity as they go."""
 
+import contextlib
 import importlib
-import importlib.util
+import io
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from PIL import Image
 
 from envs.fields import InvalidSetting
 from maxent_jax import plots, rollout, view
-from maxent_jax.runs import Result
+from maxent_jax.faults import Fault
+from maxent_jax.runs import Result, write_whole
 
 TRACES_HEIGHT = 240
 MOST_FRAMES_PER_SECOND = 30
@@ -37,15 +39,19 @@ def film(results: Sequence[Result], path: Path, run: int = 0, flat: bool = False
 
     Raises:
       InvalidSetting: a task that has no scene, or no such run.
+      Fault: the encoder stopped; what was at the path stays.
     """
     strips = [_strip(result, run, flat) for result in results]
     seconds = max(seconds for seconds, _ in strips)
     every = max(1, round(1 / (seconds * MOST_FRAMES_PER_SECOND)))
     frames = _beside([list(frames) for _, frames in strips])[::every]
     rate = 1 / (seconds * every)
-    if path.suffix == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
+    encoder = _encoder() if path.suffix == ".mp4" else None
+    if encoder is None:
         path = path.with_suffix(".gif")
-    (_write_gif if path.suffix == ".gif" else _write_mp4)(frames, path, rate)
+        _write_gif(frames, path, rate)
+    else:
+        _write_mp4(frames, path, rate, encoder)
     return path
 
 
@@ -126,20 +132,33 @@ def _few_colours(picture: np.ndarray) -> Image.Image:
     return Image.fromarray(picture).quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
 
 
+def _encoder() -> str | None:
+    """The program that makes an .mp4; None where there is none."""
+    try:
+        return importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe()
+    except (ImportError, RuntimeError):  # the latter is its own, where the program is missing
+        return None
+
+
 def _write_gif(frames: Sequence[np.ndarray], path: Path, rate: float) -> None:
-    images = [_few_colours(frame) for frame in frames]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 / rate), loop=0, optimize=True)
+    images, film = [_few_colours(frame) for frame in frames], io.BytesIO()
+    rest = {"save_all": True, "append_images": images[1:], "duration": round(1000 / rate), "loop": 0}
+    images[0].save(film, "gif", optimize=True, **rest)
+    write_whole(path, film.getvalue())
 
 
-def _write_mp4(frames: Sequence[np.ndarray], path: Path, rate: float) -> None:
+def _write_mp4(frames: Sequence[np.ndarray], path: Path, rate: float, encoder: str) -> None:
     height, width = (size // 2 * 2 for size in frames[0].shape[:2])  # the encoder wants even sizes
-    encoder = importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe()
+    draft = path.with_suffix(".part")
     given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "-"]
-    wanted = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "25", str(path)]
+    wanted = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "25", "-f", "mp4", str(draft)]
     # not by imageio's own writer: it forks in a way that may lock up a process in which JAX runs
-    with subprocess.Popen([encoder, "-y", "-loglevel", "error", *given, *wanted], stdin=subprocess.PIPE) as process:
+    process = subprocess.Popen([encoder, "-y", "-loglevel", "error", *given, *wanted], stdin=subprocess.PIPE)
+    with contextlib.suppress(BrokenPipeError), process:  # an encoder that stops says so by its exit code
         assert process.stdin is not None
         for frame in frames:
             process.stdin.write(np.ascontiguousarray(frame[:height, :width]).tobytes())
     if process.returncode:
-        raise OSError(f"{path} could not be encoded")
+        draft.unlink(missing_ok=True)
+        raise Fault(f"film {str(path)!r}: the encoder stopped with exit code {process.returncode}; is the disk full?")
+    draft.replace(path)

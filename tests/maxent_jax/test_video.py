@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import untrained
@@ -7,6 +9,7 @@ from stubs import Walk
 import envs
 from envs.fields import InvalidSetting, build
 from maxent_jax import video, view
+from maxent_jax.faults import Fault
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -32,8 +35,20 @@ def test_a_film_has_one_frame_a_step_and_two_runs_stand_side_by_side(results, tm
 
 
 def test_an_mp4_becomes_a_gif_where_no_encoder_is_installed(results, tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     assert video.film(results[:1], tmp_path / "film.mp4", flat=True) == tmp_path / "film.gif"
+
+
+def test_an_encoder_that_stops_is_a_fault_and_the_old_film_stays(results, tmp_path, monkeypatch):
+    encoder, film = tmp_path / "encoder", tmp_path / "film.mp4"
+    encoder.write_text("#!/bin/sh\nexit 3\n")
+    encoder.chmod(0o700)
+    film.write_text("old")
+    monkeypatch.setattr(video, "_encoder", lambda: str(encoder))
+    with pytest.raises(Fault, match=r"film .*film.mp4': the encoder stopped with exit code 3"):
+        video.film(results[:1], film, flat=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"encoder", "film.mp4"}
+    assert film.read_text() == "old"
 
 
 def test_an_mp4_is_one(results, tmp_path):
