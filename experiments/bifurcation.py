@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import crossings, extended
+from experiments.captions import write_metrics
 from maxent_jax import runs, stats
 
 
@@ -78,7 +79,10 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     twins = [row for task, budget in plan.tasks.items() for row in extended.run(task, budget, path, console)]
     known = extended.exact()
     extended.draw(twins, known, folder / "extended.png", twin_caption(preset, plan))
+    results = [runs.load(config.parent) for config in sorted(path.rglob("config.json"))]
+    write_metrics(results, path / "metrics.csv.gz")
     about = {"preset": preset, "plan": dataclasses.asdict(plan), "device": runs.device(), "versions": runs.versions()}
+    about["minutes"] = sum(result.summary["elapsed_seconds"] for result in results) / 60
     runs.write_json(path / "outcome.json", about | {"crossings": rows, "extended": twins, "pendulum_model": known})
     if console is not None:
         for table in tables(rows, twins):

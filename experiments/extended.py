@@ -15,7 +15,7 @@ from rich.console import Console
 import envs
 from envs.bifurcated import gentle, near_upright
 from envs.pendulum import PendulumState
-from experiments import grids
+from experiments import agreeing, grids
 from experiments.crossings import final
 from maxent_jax import api, plots
 from maxent_jax.theory import evaluate, insert, solve, solve_soft
@@ -61,7 +61,8 @@ def run(task: str, budget: Budget, path: Path, console: Console | None) -> list[
       console: where progress goes.
 
     Returns:
-      A row an agent: final returns by the mean action before and after, with intervals, and all seeds.
+      A row an agent: final returns by the mean action before and after, with intervals, and all seeds; of SAC-AdaEnt
+      also how often its comparison decides as the exact one does.
     """
     rows: dict[str, dict[str, Any]] = {}
     for when, name in (("before", task), ("after", f"bifurcated_{task}")):
@@ -88,7 +89,8 @@ def run(task: str, budget: Budget, path: Path, console: Console | None) -> list[
         )
         ppo = api.train("ppo", name, steps=budget.ppo_steps, out=folder / "ppo", **options)
         found = {f"sac, alpha {alpha:g}": final(sac, i) for i, alpha in enumerate(budget.alphas)}
-        found |= {f"sac_adaent, alpha {highest:g}": final(adaent), "ppo": final(ppo)}
+        found[f"sac_adaent, alpha {highest:g}"] = final(adaent) | agreeing.of_configuration(adaent)
+        found["ppo"] = final(ppo)
         for agent, numbers in found.items():
             rows.setdefault(agent, {"task": task, "agent": agent})[when] = numbers
     return list(rows.values())

@@ -10,7 +10,7 @@ Then the page is written anew.
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,13 +139,26 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     agreeing.TOLD: agreeing.told,
 }
 """What may be told of a row; a column that is empty is left out."""
+TWIN_COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "task": lambda row: row["task"],
+    "agent": lambda row: row["agent"],
+    "before the extension": lambda row: stats.shown(row["before"]),
+    "after": lambda row: stats.shown(row["after"]),
+    f"after: {agreeing.TOLD}": lambda row: agreeing.told(row["after"]),
+}
+"""Likewise of a task and its extension."""
 
 
 def tell_rows(outcome: Outcome) -> str:
     """Agents and yardsticks by their returns: `control`, and what is like it."""
-    columns = {name: [tell(row) for row in outcome["rows"]] for name, tell in COLUMNS.items()}
-    shown = {name: cells for name, cells in columns.items() if any(cells)}
-    return table(list(shown), [list(cells) for cells in zip(*shown.values(), strict=True)])
+    return columns_of(outcome["rows"], COLUMNS)
+
+
+def columns_of(rows: list[dict[str, Any]], columns: Mapping[str, Callable[[dict[str, Any]], str]]) -> str:
+    """A table of rows by its columns, without those that are empty."""
+    cells = {name: [tell(row) for row in rows] for name, tell in columns.items()}
+    shown = {name: column for name, column in cells.items() if any(column)}
+    return table(list(shown), [list(line) for line in zip(*shown.values(), strict=True)])
 
 
 def tell_verdict(verdict: dict[str, Any]) -> str:
@@ -196,11 +209,8 @@ def tell_bifurcation(outcome: Outcome) -> str:
     if names_and_cells := bifurcation.solvers(outcome["crossings"]):
         names, *cells = names_and_cells
         parts.append("Seeds that solve `bandit_chain`:\n\n" + table(names, cells))
-    twins = [
-        [row["task"], row["agent"], *(stats.shown(row[w]) for w in ("before", "after"))] for row in outcome["extended"]
-    ]
-    if twins:
-        parts.append(table(["task", "agent", "before the extension", "after"], twins))
+    if outcome["extended"]:
+        parts.append(columns_of(outcome["extended"], TWIN_COLUMNS))
     return "\n\n".join(parts)
 
 

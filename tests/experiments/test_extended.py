@@ -1,10 +1,12 @@
+import csv
+import gzip
 import json
 
 import matplotlib.image
 import numpy as np
 import pytest
 
-from experiments import bifurcation, extended, results
+from experiments import agreeing, bifurcation, extended, results
 
 
 def test_model_is_misled_by_the_extension_only_where_entropy_counts(tmp_path):
@@ -63,6 +65,13 @@ def test_the_whole_experiment_with_a_tiny_budget(tmp_path, monkeypatch):
     outcome = json.loads((tmp_path / "outcome.json").read_text())
     assert [row["task"] for row in outcome["crossings"]] == ["toy", "bandit_chain, 1"]
     assert [row["agent"] for row in outcome["extended"]] == ["sac, alpha 0.5", "sac_adaent, alpha 0.5", "ppo"]
+    assert outcome["minutes"] > 0
+    with gzip.open(tmp_path / "metrics.csv.gz", "rt") as file:
+        known = {(line["directory"], line["run"]) for line in csv.DictReader(file)}
+    configs = [json.loads(path.read_text()) for path in tmp_path.rglob("config.json")]
+    assert len(known) == sum(len(config["runs"]) for config in configs)
+    assert {"chain-1/sac", "pendulum/ppo", "toy"} < {directory for directory, _ in known}
     said = results.tell_bifurcation(outcome)
+    assert f"| after: {agreeing.TOLD} |" in said
     assert "| numbers | sac (alpha 0) | sac (alpha 1.1) | sac (auto) | sac_adaent (alpha 1.1) | ppo |" in said
     assert said.count(" of 2") == 5
