@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 import experiments
-from experiments import registry
+from experiments import bifurcation, control, landscape, registry, threshold, toy
 from maxent_jax.faults import Fault
 
 
@@ -51,6 +51,15 @@ def test_all_is_every_experiment_the_cheapest_first():
     folders = {f"{name}-{task}" for name, tasks in registry.BY_TASK.items() for task in tasks}
     assert set(parts) == (set(registry.EXPERIMENTS) - {"vehicle"}) | folders
     assert parts[:2] == ["rlhf", "theory"]
+
+
+@pytest.mark.parametrize("experiment", [control, landscape, threshold, toy])
+def test_presets_have_at_least_the_seeds_that_they_promise(experiment):
+    assert experiment.SEEDS["cpu"] >= 5
+    assert experiment.SEEDS["paper"] >= 10
+    for preset, least in (("cpu", 5), ("paper", 10)):
+        plan = bifurcation.PLANS[preset]
+        assert min(plan.seeds, plan.toy_seeds, *(budget.seeds for budget in plan.tasks.values())) >= least
 
 
 def test_several_parts_go_on_in_the_folder_that_was_asked_for(ran, monkeypatch):
