@@ -37,13 +37,22 @@ run** is ready: the command is all it takes.
 
 def page() -> str:
     """The whole page."""
-    parts = [HEAD]
+    parts = [HEAD, published_budgets()]
     for name in registry.BY_COST:
         parts.append(f"## {name}\n\n{about(name)}\n")
         parts += [section(name, part) for part in registry.parts(name)]
     if (DOCS / FORECAST).exists():
         parts.append(forecast(json.loads((DOCS / FORECAST).read_text())))
     return "\n".join(parts)
+
+
+def published_budgets() -> str:
+    """Where the published budgets stand behind the results, and that elsewhere they do not."""
+    paths = [DOCS / f"{part}.json" for part in registry.parts("all")]
+    ran = [path.stem for path in paths if path.exists() and json.loads(path.read_text())["preset"] == "paper"]
+    where = f" of {', '.join(ran)} are below; all others" if ran else ""
+    command = "`maxent-jax reproduce all --preset paper`"
+    return f"The published budgets, with 10 seeds and more ({command}){where} are ready, and **not run**.\n"
 
 
 def about(name: str) -> str:

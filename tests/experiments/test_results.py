@@ -19,6 +19,15 @@ def test_what_is_not_there_is_not_run(tmp_path, monkeypatch):
     assert said == "### hopper\n\n`maxent-jax reproduce control --env hopper --preset cpu`: **not run**.\n"
 
 
+def test_published_budgets_are_marked_as_not_run_until_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "DOCS", tmp_path)
+    said = "The published budgets, with 10 seeds and more (`maxent-jax reproduce all --preset paper`)"
+    (tmp_path / "toy.json").write_text('{"preset": "cpu"}')
+    assert results.published_budgets() == f"{said} are ready, and **not run**.\n"
+    (tmp_path / "toy.json").write_text('{"preset": "paper"}')
+    assert results.published_budgets() == f"{said} of toy are below; all others are ready, and **not run**.\n"
+
+
 def test_a_table_of_agents_is_told_with_budget_and_intervals(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "DOCS", tmp_path)
     trained = [untrained.result("sac", values=((0.0, 1.0), (0.0, 3.0)))]
