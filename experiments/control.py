@@ -129,17 +129,34 @@ def _highest(row: dict[str, Any]) -> str:
 
 
 def draw(results: list[Result], task: str, path: Path, caption: str) -> None:
-    """Interquartile means by steps, by minutes, and of sampled actions by steps, beside the yardsticks."""
-    drawn, axes = plots.figure(1, 3, width=5.4, height=4.6)
-    views: tuple[dict[str, Any], ...] = ({}, {"minutes": True}, {"column": "return_stochastic"})
-    for ax, view in zip(axes[0], views, strict=True):
-        plots.draw_curves(ax, results, statistic=stats.iqm, **view)
-        plots.draw_lines(ax, yardsticks.lines(task))
-    handles, names = axes[0, 0].get_legend_handles_labels()
+    """A panel an agent, by steps; all of them by minutes, and their final returns; beside the yardsticks."""
+    columns = -(-len(results) // 2)
+    drawn, axes = plots.figure(2, columns + 1, width=3.6, height=3.8)
+    panels, (minutes, finals) = list(axes[:, :-1].flat), axes[:, -1]
+    lines = yardsticks.lines(task)
+    for ax, result, colour in zip(panels, results, plots.COLOURS, strict=False):
+        if result is not results[0]:
+            plots.draw_curves(ax, results[:1], statistic=stats.iqm, behind=False, colours=plots.COLOURS[:1])
+        plots.draw_curves(ax, [result], statistic=stats.iqm, colours=(colour,))
+        ax.set_title(plots.label(result, 0), fontsize=9)
+    for ax in panels[len(results) :]:
+        ax.set_axis_off()
+    plots.draw_curves(minutes, results, statistic=stats.iqm, minutes=True, behind=False)
+    plots.draw_finals(finals, results)
+    shown = [*panels[: len(results)], minutes, finals]
+    for ax in shown:
+        plots.draw_lines(ax, lines)
+    ends = [ax.get_ylim() for ax in shown]
+    for ax in shown:
+        ax.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
+    for ax in axes[:, 1:-1].flat:
+        ax.set_ylabel("")
+    handles, names = minutes.get_legend_handles_labels()
     drawn.legend(handles, names, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     note = (
-        "Thin: every seed; bold: interquartile mean; band: its 95 % interval, seeds resampled. Minutes are those of "
-        "all seeds of an agent together, on the device that outcome.json names."
+        "Thin: every seed; bold: interquartile mean; band: its 95 % interval, seeds resampled; blue, behind: sac. Minutes are "
+        "those of all seeds of an agent together, on the device that outcome.json names. Dots: final returns of the "
+        "mean action by seed, beside their interquartile mean and its interval."
     )
     drawn.supxlabel(f"{task}. {caption} {note}", fontsize=8, wrap=True)
     plots.save(drawn, path)

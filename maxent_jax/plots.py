@@ -1,6 +1,7 @@
 """Figures of any run: learning curves with intervals, and the landscapes where they disagree."""
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from maxent_jax import rollout, stats
 from maxent_jax.runs import Result, write_whole
@@ -53,6 +55,8 @@ def draw_curves(
     column: str = "return_deterministic",
     statistic: stats.Statistic = stats.mean,
     minutes: bool = False,
+    behind: bool = True,
+    colours: Sequence[str] = COLOURS,
 ) -> None:
     """A statistic over seeds with its 95 % interval, every seed thin behind; the legend counts failed runs, left out.
 
@@ -62,8 +66,10 @@ def draw_curves(
       column: which metric.
       statistic: `stats.mean` or `stats.iqm`.
       minutes: along the minutes that a run took among the others of its program, instead of environment steps.
+      behind: draw seeds and interval, too.
+      colours: of the configurations, in turn.
     """
-    colours = iter(COLOURS * 10)
+    each_colour = itertools.cycle(colours)
     for result in results:
         for index in range(len(result.agents)):
             rows, failures = result.rows(index), result.failures(index)
@@ -77,19 +83,39 @@ def draw_curves(
             known = np.isfinite(values).any(axis=0)
             if not known.any():
                 if lost:
-                    ax.plot([], [], color=next(colours), label=name)
+                    ax.plot([], [], color=next(each_colour), label=name)
                 continue
-            colour, x = next(colours), np.nanmax(clock, axis=0, where=np.isfinite(clock), initial=0)[known]
+            colour, x = next(each_colour), np.nanmax(clock, axis=0, where=np.isfinite(clock), initial=0)[known]
             x = x / 60 if minutes else x
             middle, low, high = stats.bands(values[:, known], statistic=statistic)
-            for value in values[:, known]:
+            for value in values[:, known] if behind else ():
                 ax.plot(x, value, color=colour, linewidth=0.6, alpha=0.25)
             ax.plot(x, middle, color=colour, linewidth=1.8, label=name)
+            if not behind:
+                continue
             seen = ax.dataLim.frozen()
             ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
             ax.dataLim.set(seen)  # the band of two seeds is so wide that it would flatten the curves
     ax.set_xlabel("minutes" if minutes else "environment steps")
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.set_ylabel("return, " + ("mean action" if column == "return_deterministic" else "sampled actions"))
+
+
+def draw_finals(ax: Axes, results: Sequence[Result], column: str = "return_deterministic") -> None:
+    """Final returns side by side: every seed a dot, the interquartile mean and its 95 % interval in front."""
+    configurations = [each[column] for result in results for each in result.summary["configurations"]]
+    for place, (final, colour) in enumerate(zip(configurations, itertools.cycle(COLOURS), strict=False)):
+        seeds = [value for value in final["per_seed"] if value is not None]
+        if final["iqm"] is None:
+            continue
+        ax.plot(np.full(len(seeds), place + 0.25), seeds, "o", color=colour, markersize=3, alpha=0.5)
+        seen = ax.dataLim.frozen()
+        ax.plot([place, place], [final["iqm_low"], final["iqm_high"]], color=colour, linewidth=2)
+        ax.dataLim.set(seen)  # as in `draw_curves`
+        ax.plot(place, final["iqm"], "o", color=colour, markersize=7)
+    ax.set_xticks([])
+    ax.set_xlabel("agents as in the legend")
+    ax.set_ylabel("final return, " + ("mean action" if column == "return_deterministic" else "sampled actions"))
 
 
 def draw_lines(ax: Axes, lines: Mapping[str, float]) -> None:
