@@ -183,7 +183,7 @@ MISTAKES = [
     ("train sac --env toy --out taken/file", "out = 'taken/file': {cwd}/taken/file' is a file; must be ..."),
     ("train sac --env toy --out taken/file/x/y", "out = 'taken/file/x/y': {cwd}/taken/file' is a file; must be ..."),
     (f"train sac --env toy --out {'x' * 300}", f"out = '{'x' * 300}': File name too long; must be ..."),
-    ("reproduce toy --preset quick --out taken", "out = 'taken': holds something else; must be ..."),
+    ("reproduce toy --preset quick --out taken", "out = 'taken': the folder is not empty; must be ..."),
     ("landscape taken", "run directory 'taken': has no config.json; must hold a run"),
     ("landscape nowhere", "run directory 'nowhere': has no config.json; must hold a run"),
 ]
