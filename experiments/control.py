@@ -136,7 +136,7 @@ def draw(results: list[Result], task: str, path: Path, caption: str) -> None:
     lines = yardsticks.lines(task)
     for ax, result, colour in zip(panels, results, plots.COLOURS, strict=False):
         if result is not results[0]:
-            plots.draw_curves(ax, results[:1], statistic=stats.iqm, behind=False, colours=plots.COLOURS[:1])
+            plots.draw_curves(ax, results[:1], statistic=stats.iqm, behind=False)
         plots.draw_curves(ax, [result], statistic=stats.iqm, colours=(colour,))
         ax.set_title(plots.label(result, 0), fontsize=9)
     for ax in panels[len(results) :]:

@@ -88,13 +88,12 @@ def draw_curves(
             colour, x = next(each_colour), np.nanmax(clock, axis=0, where=np.isfinite(clock), initial=0)[known]
             x = x / 60 if minutes else x
             middle, low, high = stats.bands(values[:, known], statistic=statistic)
-            for value in values[:, known] if behind else ():
-                ax.plot(x, value, color=colour, linewidth=0.6, alpha=0.25)
+            if behind:
+                ax.plot(x, values[:, known].T, color=colour, linewidth=0.6, alpha=0.25)
             ax.plot(x, middle, color=colour, linewidth=1.8, label=name)
-            if not behind:
-                continue
             seen = ax.dataLim.frozen()
-            ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+            if behind:
+                ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
             ax.dataLim.set(seen)  # the band of two seeds is so wide that it would flatten the curves
     ax.set_xlabel("minutes" if minutes else "environment steps")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -22,7 +22,6 @@ def flags(fields):
     return [f"--agent.{name}={value}" for name, value in text.items()]
 
 
-def agents():
-    """All agents, for a test that compiles their programs; what stands beside the three main ones is slow."""
-    main = ("sac", "sac_adaent", "ppo")
+def agents(main=("sac", "sac_adaent", "ppo")):
+    """All agents, for a test that compiles their programs; what stands beside the main ones is slow."""
     return [pytest.param(name, marks=[pytest.mark.slow] * (name not in main)) for name in FIELDS]

@@ -88,6 +88,14 @@ def test_a_folder_that_cannot_be_written_is_one_line(monkeypatch, tmp_path, caps
     assert capsys.readouterr().err.splitlines() == [told]
 
 
+@pytest.mark.slow
+def test_where_the_folder_cannot_be_written_a_run_learns_the_same(first, tmp_path):
+    (tmp_path / "file").touch()
+    _, err, metrics = start(tmp_path, "run", caches=tmp_path / "file")
+    assert err.splitlines() == [f"maxent-jax: compiled programs are not kept: '{tmp_path / 'file'}' cannot be written"]
+    assert metrics == first[1][2]
+
+
 def test_another_processor_has_another_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     machines = [("AMD EPYC", "avx2"), ("AMD EPYC", "avx2 avx512f"), ("Intel Xeon", "avx2")]

@@ -68,7 +68,7 @@ def test_counts_the_arithmetic_of_an_update():
     ],
 )
 def test_plans_every_kind_of_agent(agent):
-    found = plan.estimate(program(agent), memory=1e9)
+    found = plan.estimate(program(agent, envs=2), memory=1e9)
     assert found.update.flops > 0
     assert found.seconds is not None
     assert 0 < found.seconds < 3600

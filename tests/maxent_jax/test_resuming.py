@@ -345,13 +345,20 @@ def test_a_damaged_checkpoint_is_named_and_removed_and_the_one_before_it_found(d
     assert not (broken.parent / "sprung").exists()
 
 
-def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(broken, straight, capsys):
-    flip(data_file(broken / "checkpoints" / "state_000000_000002"))
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [pytest.param(*DAMAGES[name], id=name, marks=[pytest.mark.slow] * (name != "flipped byte")) for name in DAMAGES],
+)
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(damage, reason, broken, straight, capsys, monkeypatch):
+    monkeypatch.chdir(broken.parent)
+    damage(broken / "checkpoints" / "state_000000_000002")
     assert cli.main(["resume", str(broken)]) == 0
     out = capsys.readouterr().out
     (line,) = [line for line in out.splitlines() if "warning: damaged: " in line]
     assert "state_000000_000002" in line
+    assert reason in line
     assert "goes on from chunk 1 of program 0" in out
+    assert not (broken.parent / "sprung").exists()
     assert_equal(runs.load(broken), straight())
 
 
