@@ -27,7 +27,7 @@ SEEDS = tuple(range(20))
 PLACES = (Path(__file__).parents[1] / "docs" / "yardsticks.json", Path(__file__).with_name("yardsticks.json"))
 """Where the record lies in a checkout, and where in an installed package."""
 
-IGNORANT: dict[str, Controller] = {"zero action": Constant(), "random actions": Random()}
+BLIND: dict[str, Controller] = {"zero action": Constant(), "random actions": Random()}
 
 KNOWING: dict[str, dict[str, Controller]] = {
     "pendulum": {"planner": Planner(actions=20, samples=64)},
@@ -57,7 +57,7 @@ def controllers(task: str) -> dict[str, Controller]:
     """
     if task not in KNOWING:
         raise fields.unknown(f"yardstick {task!r}", task, KNOWING)
-    return {**KNOWING[task], **IGNORANT}
+    return {**KNOWING[task], **BLIND}
 
 
 def measure(task: str) -> dict[str, Any]:
@@ -127,5 +127,6 @@ def for_verdicts(tasks: Iterable[str]) -> dict[str, Yardsticks]:
 
 def _for_verdict(measured: Mapping[str, Any]) -> Yardsticks:
     returns = {name: row["per_seed"] for name, row in measured["rows"].items()}
-    knowing = {name: values for name, values in returns.items() if name not in IGNORANT}
-    return Yardsticks(knowing, returns["random actions"], measured["env_fields"])
+    knowing = {name: values for name, values in returns.items() if name not in BLIND}
+    blind = {name: values for name, values in returns.items() if name in BLIND}
+    return Yardsticks(knowing, blind, measured["env_fields"])

@@ -11,13 +11,15 @@ two seeds. The rule, in this order:
    go of it, state by state (`sac_adaent`) or in time (`sac_annealed`), with all other settings alike. Only that
    isolates entropy.
 3. **budget too small**, where the configuration is still improving: the mean over its last quarter of evaluations
-   lies above that over the quarter before, with the whole interval above 1 % of the task's range.
+   lies above that over the quarter before, with the whole interval above the same margin.
 4. **no evidence** otherwise: better was possible, and it is not shown that entropy is what stands in the way. The
    reason says whether a counterpart is missing, is no better, or has too few seeds to tell.
 
-*Clearly better*: the 95 % interval of the difference of interquartile means lies above 5 % of the task's range, which
-is the best yardstick's return less that of random actions; above 0 where a task has no yardsticks. Seeds that failed
-do not count. Yardsticks and runs with other physics, noise or rewards prove nothing and are left out.
+*Clearly better*: the 95 % interval of the difference of interquartile means lies above the margin, 1 % of the task's
+range, which is the best yardstick's return less the best of the policies that see nothing; above 0 where a task has no
+yardsticks. The margin is small because such policies can be absurd: on the vehicle all of them lose a hundred times
+what a planner loses, and 5 % of that range is more than lies between any learner and the planner. Seeds that failed do
+not count. Yardsticks and runs with other physics, noise or rewards prove nothing and are left out.
 
 Several counterparts are several chances to convict an agent that they are no better than: three of them do it in 2 of
 100 simulated cases with 5 seeds (in less than 4 with 10), because the intervals' ends are conservative; so each is
@@ -41,10 +43,8 @@ TOO_SMALL = "budget too small"
 NO_EVIDENCE = "no evidence"
 NO_VERDICT = "no verdict"
 WORDS = (MISLEADS, TOO_SMALL, NO_EVIDENCE, NO_VERDICT)
-MARGIN = 0.05
-"""How much of the task's range a clear difference is."""
-RISE = 0.01
-"""How much of it a configuration still gains in a quarter of its budget where that is too small."""
+MARGIN = 0.01
+"""How much of the task's range a clear difference is, and what is gained in a quarter of a budget that is too small."""
 MOST_RIVALS = 5
 """Configurations with the highest returns that are asked whether better was possible: a sweep may have hundreds."""
 OF_ENTROPY = ("alpha", "auto_alpha", "target_entropy", "alpha_lr", "entropy_coef", "threshold")
@@ -59,19 +59,24 @@ class Yardsticks:
 
     Attributes:
       knowing: returns by name of controllers that know the task.
-      random: returns of random actions.
+      blind: returns by name of policies that see nothing, such as random actions.
       env_fields: the task that they were measured on.
     """
 
     knowing: Mapping[str, Sequence[float]]
-    random: Sequence[float]
+    blind: Mapping[str, Sequence[float]]
     env_fields: Mapping[str, Any]
 
     @property
+    def returns(self) -> dict[str, Sequence[float]]:
+        """Of all of them, by name, those that know the task first."""
+        return {**self.knowing, **self.blind}
+
+    @property
     def range(self) -> float:
-        """The best mean return less that of random actions."""
-        best = max((float(np.mean(values)) for values in self.knowing.values()), default=0.0)
-        return max(0.0, best - float(np.mean(self.random)))
+        """The best mean return less the best of those that see nothing."""
+        best, worst = (max(np.mean(values) for values in side.values()) for side in (self.knowing, self.blind))
+        return max(0.0, float(best - worst))
 
     def fit(self, entry: Entry) -> bool:
         """Whether returns of a configuration on this task mean the same."""
@@ -148,8 +153,7 @@ def _same_returns(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _judge(entry: Entry, others: Sequence[Entry], yardsticks: Yardsticks | None) -> Verdict:
     own, steps = entry.finals(), entry.steps
     about = f"{entry.name} on {entry.task}"
-    span = yardsticks.range if yardsticks else 0.0
-    margin = MARGIN * span
+    margin = MARGIN * yardsticks.range if yardsticks else 0.0
     if np.isfinite(own).sum() < 2:
         return Verdict(about, NO_VERDICT, ("It needs at least two seeds that did not fail.",))
 
@@ -174,7 +178,7 @@ def _judge(entry: Entry, others: Sequence[Entry], yardsticks: Yardsticks | None)
         why = f"With all else alike, but for entropy, it is better: {'; '.join(causes)} (needed: {needed})."
         return Verdict(about, MISLEADS, (why,))
     rise = still_rising(entry)
-    if _above(rise, RISE * span):
+    if _above(rise, margin):
         why = f"It still improves: by {rise} in the last quarter of its evaluations."
         return Verdict(about, TOO_SMALL, (possible, why))
     return Verdict(about, NO_EVIDENCE, (possible, _no_cause(parts, margin)))

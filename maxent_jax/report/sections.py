@@ -100,8 +100,7 @@ def _or_lowest(value: float | None) -> float:
 
 
 def _means(yardsticks: Yardsticks) -> dict[str, float]:
-    means = {name: float(np.mean(values)) for name, values in yardsticks.knowing.items()}
-    return means | {"random actions": float(np.mean(yardsticks.random))}
+    return {name: float(np.mean(values)) for name, values in yardsticks.returns.items()}
 
 
 def _curves(shown: Sequence[Entry], column: str, lines: Mapping[str, float]) -> list[str]:
@@ -178,9 +177,7 @@ def final_returns(found: Sequence[Entry], yardsticks: Yardsticks | None) -> str:
                 len(entry.rows) - len(entry.sound) or "",
             )
         )
-    for name, values in (
-        {} if yardsticks is None else {**yardsticks.knowing, "random actions": yardsticks.random}.items()
-    ):
+    for name, values in (yardsticks.returns if yardsticks else {}).items():
         about = (f"yardstick: {name}", f"{len(values)} episodes", "", "")
         rows.append((*about, stats.estimate([values]), stats.estimate([values], stats.mean), "", "", "", ""))
     note = '<p class="note">Final returns, with 95 % intervals over seeds; IQM: interquartile mean.</p>'

@@ -33,7 +33,7 @@ def judge(tmp_path_factory):
 def known(best, worst=0.0):
     """Yardsticks of the toy task."""
     spread = np.linspace(-0.5, 0.5, 20)
-    return {"toy": verdict.Yardsticks({"planner": best + spread}, worst + spread, _toy())}
+    return {"toy": verdict.Yardsticks({"planner": best + spread}, {"random actions": worst + spread}, _toy())}
 
 
 def _toy():
@@ -81,10 +81,10 @@ def test_nothing_is_said_where_nothing_is_better(judge):
 
 
 @pytest.mark.parametrize(("gap", "word"), [(0.9, verdict.NO_VERDICT), (3.0, verdict.MISLEADS)])
-def test_clearly_is_a_twentieth_of_the_range(judge, gap, word):
-    # the range is 20: 0.9 is surely positive, and yet below 1
+def test_clearly_is_a_hundredth_of_the_range(judge, gap, word):
+    # the range is 100: 0.9 is surely positive, and yet below 1
     tight = lambda level: level + 0.01 * SEEDS + FLAT  # noqa: E731
-    found = judge((tight(0), {}), (tight(gap), {"alpha": 0.0}), yardsticks=known(-0.2, -20.2))
+    found = judge((tight(0), {}), (tight(gap), {"alpha": 0.0}), yardsticks=known(-0.2, -100.2))
     assert found.word == word
 
 
@@ -96,7 +96,7 @@ def test_a_yardstick_shows_what_is_possible_and_a_rise_that_time_was_short(judge
 
 
 def test_a_plateau_below_a_yardstick_is_no_evidence(judge):
-    found = judge((curves(0), {}), (curves(0.1), {"alpha": 0.0}), yardsticks=known(50))
+    found = judge((curves(0), {}), (curves(0.1), {"alpha": 0.0}), yardsticks=known(250))
     assert found.word == verdict.NO_EVIDENCE
     assert "something else stands in the way" in str(found)
 
@@ -111,7 +111,8 @@ def test_too_few_seeds_are_named(judge):
 def test_other_physics_prove_nothing(judge):
     other = {"alpha": 0.0, "env_fields": {"reward_safe": 3.0}}
     assert judge((curves(0), {}), (curves(5), other)).word == verdict.NO_VERDICT
-    changed = {"toy": verdict.Yardsticks({"planner": [50.0, 51.0]}, [0.0], _toy() | {"reward_hit": 9.0})}
+    env_fields = _toy() | {"reward_hit": 9.0}
+    changed = {"toy": verdict.Yardsticks({"planner": [50.0, 51.0]}, {"random actions": [0.0]}, env_fields)}
     assert judge((curves(0), {}), yardsticks=changed).word == verdict.NO_VERDICT
 
 
@@ -151,3 +152,11 @@ def test_three_counterparts_that_are_as_good_seldom_convict(judge, draw):
         sides = [(np.full(9, 1.0) * draw(rng, 5)[:, None], options) for options in ({}, *others)]
         words.append(judge(*sides, yardsticks=known(1.0)).word)
     assert words.count(verdict.MISLEADS) <= 0.05 * len(words)
+
+
+def test_a_range_begins_at_the_best_of_those_that_see_nothing():
+    """A task on which standing still is far better than random actions is not all the easier for it."""
+    known = verdict.Yardsticks({"a": [5.0, 7.0], "b": [10.0]}, {"random actions": [-90.0], "zero": [2.0, 4.0]}, {})
+    assert known.range == 7
+    assert list(known.returns) == ["a", "b", "random actions", "zero"]
+    assert verdict.Yardsticks({"a": [5.0]}, {"zero": [6.0]}, {}).range == 0
