@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from matplotlib.axes import Axes
-from matplotlib.transforms import Bbox
 from rich.console import Console
 from rich.table import Table
 
-from experiments import agreeing, published
+from experiments import agreeing, published, yardsticks
 from experiments.agreeing import Compared
 from experiments.captions import budget, judged, limits, record
 from maxent_jax import api, judging, landscape_figure, plots, stats, study
@@ -130,14 +128,15 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
     record(path / "outcome.json", preset, [result], rows)
     figures = path / "figures"
     figures.mkdir(exist_ok=True)
-    draw(task, kinds, rows, figures / "rule.png", caption(task, preset, result, rows))
+    draw(task, kinds, figures / "rule.png", caption(task, preset, result, rows))
     for kind, stem in zip(kinds, ("sac", "sac_adaent"), strict=True):
         one = kind.studies[0]
         shown = list(dict.fromkeys([*one.lowest(3), one.worst_start]))
         about = f"{kind.name} on {task}, first seed, preset {preset}. {budget([result])} {limits([result], SHORT)}"
         landscape_figure.draw(one, shown, usual, figures / f"landscapes-{stem}.png", about)
     about = f"Preset {preset}: {budget([result])} {judged([result])} {limits([result], SHORT)}"
-    plots.curves([result], figures / "curves.png", caption=about)
+    lines = yardsticks.lines(task) if task in yardsticks.KNOWING else {}
+    plots.curves([result], figures / "curves.png", lines, about)
     if console is not None:
         table = Table("", *(kind.name for kind in kinds), title=f"{task}, preset {preset}: the rule below {usual:g}")
         for cells in told(rows):
@@ -206,40 +205,21 @@ def caption(task: str, preset: str, result: Result, rows: Sequence[Mapping[str, 
     )
 
 
-def draw(task: str, kinds: Sequence[Tried], rows: Sequence[Mapping[str, Any]], path: Path, words: str) -> None:
-    """Similarity against true advantage, the rule's curves, and the table.
+def draw(task: str, kinds: Sequence[Tried], path: Path, words: str) -> None:
+    """Similarity against true advantage, and the rule's curves.
 
     Args:
       task: for the title.
       kinds: what was tried.
-      rows: their outcome.
       path: the PNG to write.
       words: the caption.
     """
-    drawn, axes = plots.figure(1, len(kinds) + 2, width=4.2, height=4.4)
+    drawn, axes = plots.figure(1, len(kinds) + 1, width=4.6, height=4.6)
     for kind, ax, colour in zip(kinds, axes[0], plots.COLOURS, strict=False):
         tested = study.pooled(kind.studies, *MAIN)
         landscape_figure.draw_scatter(ax, tested, kind.threshold, colour=colour)
         ax.set_title(f"{task}, {kind.name}", fontsize=9)
-        landscape_figure.draw_roc(axes[0, -2], tested, kind.threshold, kind.name, colour)
-    landscape_figure.finish_roc(axes[0, -2])
-    _draw_table(axes[0, -1], kinds, rows)
+        landscape_figure.draw_roc(axes[0, -1], tested, kind.threshold, kind.name, colour)
+    landscape_figure.finish_roc(axes[0, -1])
     drawn.supxlabel(words, fontsize=8, wrap=True)
     plots.save(drawn, path)
-
-
-def _draw_table(ax: Axes, kinds: Sequence[Tried], rows: Sequence[Mapping[str, Any]]) -> None:
-    ax.axis("off")
-    lines = told(rows)
-    table = ax.table(
-        [cells for _, *cells in lines],
-        rowLabels=[words for words, *_ in lines],
-        colLabels=[kind.name.split(" (")[0] for kind in kinds],
-        loc="center",
-        cellLoc="right",
-        bbox=Bbox.from_bounds(0.3, 0.0, 0.7, 1.0),
-    )
-    table.auto_set_font_size(False)
-    table.set_fontsize(6)
-    for cell in table.get_celld().values():
-        cell.set_linewidth(0.3)

@@ -85,7 +85,8 @@ def draw_scatter(ax: Axes, tested: judging.Tested, threshold: float, colour: str
     ax.axhline(0.0, color="#999999", linewidth=0.8)
     spread = np.abs(tested.advantage[np.isfinite(tested.advantage)])
     if len(spread) and spread.max() > 20 * max(np.quantile(spread, 0.75), 1e-9):
-        ax.set_yscale("symlog", linthresh=max(float(np.median(spread[spread > 0])), 1e-6))
+        typical = max(float(np.median(spread[spread > 0])), 1e-6)
+        ax.set_yscale("symlog", linthresh=10.0 ** np.ceil(np.log10(typical)))  # a power, or its ticks crowd around 0
     ax.set_xlabel("similarity")
     ax.set_ylabel("return, plain minus soft choice")
     ax.set_title("true advantage of the plain choice", fontsize=9)

@@ -150,7 +150,7 @@ def curves(results: Sequence[Result], path: Path, lines: Mapping[str, float] | N
     handles, names = axes[0, 0].get_legend_handles_labels()
     if handles:
         drawn.legend(handles, names, loc="outside upper center", ncols=2, frameon=False, fontsize=9)
-    note = "thin: every seed; bold: mean; band: 95 % bootstrap interval of the mean"
+    note = "Thin: every seed; bold: mean; band: 95 % bootstrap interval of the mean"
     drawn.supxlabel(f"{results[0].config['env']}. {caption + ' ' if caption else ''}{note}.", fontsize=8, wrap=True)
     save(drawn, path)
 
