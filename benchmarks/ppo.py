@@ -47,7 +47,7 @@ def measure(task: str, seeds: int, console: Console) -> dict[str, Any]:
         )
     summary = result.summary["configurations"][0]
     returns = {acting: summary[f"return_{acting}"] for acting in ("deterministic", "stochastic")}
-    ignorant = max(known[name] for name in yardsticks.IGNORANT)
+    ignorant = max(known[name] for name in yardsticks.BLIND)
     return {
         "steps": int(np.nanmax(result.metrics["env_steps"])),
         "seeds": result.config["seeds"],
@@ -69,12 +69,12 @@ def table(rows: dict[str, Any]) -> Table:
     shown = Table("task", "steps", "PPO's mean action", "PPO's draws", "zero", "random", "yardstick", "learned")
     for task, row in rows.items():
         ends = (row[acting] for acting in ("deterministic", "stochastic"))
-        best = max(value for name, value in row["known"].items() if name not in yardsticks.IGNORANT)
+        best = max(value for name, value in row["known"].items() if name not in yardsticks.BLIND)
         shown.add_row(
             task,
             f"{row['steps']:,}",
             *(f"{end['mean']:,.4g}  [{end['low']:,.4g}, {end['high']:,.4g}]" for end in ends),
-            *(f"{row['known'][name]:,.4g}" for name in yardsticks.IGNORANT),
+            *(f"{row['known'][name]:,.4g}" for name in yardsticks.BLIND),
             f"{best:,.4g}",
             " / ".join("yes" if beats else "no" for beats in row["beats_zero_and_random"].values()),
         )

@@ -49,7 +49,7 @@ def write_metrics(results: list[Result], path: Path) -> None:
 def verdicts(results: list[Result]) -> list[Verdict]:
     """Whether entropy misleads, of every configuration that maximises it: see `maxent_jax.verdict`."""
     found = tables.entries(results)
-    return verdict.judge(found, yardsticks.for_verdicts({entry.task for entry in found}))
+    return verdict.judge(found, yardsticks.for_verdicts(found))
 
 
 def judged(results: list[Result]) -> str:

@@ -90,7 +90,8 @@ def folder(variant: str) -> str:
 def draw(runs: Mapping[str, list[Result]], task: str, path: Path, words: str) -> None:
     """Learning curves, a panel a variant, all on the same axis, beside yardsticks of the same physics."""
     drawn, axes = plots.figure(1, len(runs), width=4.2, height=4.2)
-    known = yardsticks.for_verdicts([task]).get(task)
+    trained = tables.entries([result for results in runs.values() for result in results])
+    known = yardsticks.for_verdicts(trained).get(task)
     seen: dict[str, Any] = {}
     for ax, (variant, results) in zip(axes[0], runs.items(), strict=True):
         plots.draw_curves(ax, results, statistic=stats.iqm)

@@ -19,6 +19,7 @@ from experiments.controllers import Constant, Controller, Idle, Random, returns
 from experiments.feedback import Feedback
 from experiments.planner import Planner
 from maxent_jax import runs, stats
+from maxent_jax.tables import Entry
 from maxent_jax.verdict import Yardsticks
 
 SEEDS = tuple(range(20))
@@ -119,9 +120,9 @@ def lines(task: str) -> dict[str, float]:
     return {name: row["mean"] for name, row in recorded(task).items()}
 
 
-def for_verdicts(tasks: Iterable[str]) -> dict[str, Yardsticks]:
-    """What verdicts ask of tasks, by task; those of which nothing was measured are left out."""
-    known = record()
+def for_verdicts(found: Iterable[Entry]) -> dict[str, Yardsticks]:
+    """What verdicts on configurations ask, by task; tasks of which nothing was measured are left out."""
+    known, tasks = record(), {entry.task for entry in found}
     return {task: _for_verdict(known[task]) for task in tasks if task in known}
 
 

@@ -32,7 +32,7 @@ def report_command(words: list[str]) -> None:
     table = given.options["csv"] and common.file_to_write(given.options["csv"], ".csv", name="csv")
     path = common.file_to_write(given.options["out"] or results[0].path / "report.html", ".html")
     found = tables.entries(results)
-    known_yardsticks = _yardsticks(found)
+    known_yardsticks = yardsticks.for_verdicts(found)
     text = report.page(found, known_yardsticks, verdict.judge(found, known_yardsticks))
     runs.write_whole(path, text.encode())
     common.say_file(path)
@@ -49,10 +49,6 @@ def _different(folders: Sequence[str]) -> list[str]:
     return list(folders)
 
 
-def _yardsticks(found: Sequence[tables.Entry]) -> dict[str, verdict.Yardsticks]:
-    return yardsticks.for_verdicts({entry.task for entry in found})
-
-
 def compare_command(words: list[str]) -> None:
     """Two runs on one task: the difference with its interval, probability of improvement, fields that differ."""
     given = parse(f"{common.PROGRAM} compare", words, (), positional=(RUN_A, RUN_B))
@@ -65,7 +61,7 @@ def compare_command(words: list[str]) -> None:
     if not verdict.comparable(*listed[0]):
         _say("The physics, noise or rewards differ: the returns do not mean the same.")
     found = list({entry.name: entry for pair in listed for entry in pair}.values())
-    for each in verdict.judge(found, _yardsticks(found)):
+    for each in verdict.judge(found, yardsticks.for_verdicts(found)):
         _say(str(each))
 
 
