@@ -155,7 +155,7 @@ def _check_names(
         if word.startswith("-"):
             raise fields.unknown(f"option {word}", f"-{word}", [*options, *members])
     for field in positional[len(taken.positional) :]:
-        raise InvalidSetting(f"{field.name} is missing; must be {field.allowed}")
+        raise InvalidSetting(f"{field.name} is missing; must be {field.allowed}: {field.help}")
     for name, field in options.items():
         if _must_be_given(field) and name not in given:
             raise InvalidSetting(f"{name} is missing; must be {field.allowed}")

@@ -12,7 +12,7 @@ from maxent_jax import cli
 
 RETURNS = [[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]]
 MISTAKES = [
-    ("report", "RUN_DIR is missing; must be text"),
+    ("report", "RUN_DIR is missing; must be text: a folder that train or sweep made..."),
     ("report nowhere", "run directory 'nowhere': has no config.json; must hold a run"),
     ("report one nowhere", "run directory 'nowhere': has no config.json; must hold a run"),
     ("report empty", "run directory 'empty': has no config.json; must hold a run"),
@@ -23,13 +23,13 @@ MISTAKES = [
     ("report one --out no/page.html", "out = 'no/page.html': must be a .html in an existing folder ..."),
     ("report one --csv table.html", "csv = 'table.html': must be a .csv in an existing folder that can be written"),
     ("report one --ouut x.html", "option --ouut is unknown; did you mean '--out'? allowed: --out, --csv"),
-    ("compare", "RUN_A is missing; must be text"),
-    ("compare one", "RUN_B is missing; must be text"),
+    ("compare", "RUN_A is missing; must be text: a folder that train or sweep made..."),
+    ("compare one", "RUN_B is missing; must be text: another one, on the same task; ..."),
     ("compare one nowhere", "run directory 'nowhere': has no config.json; must hold a run"),
     ("compare one pendulum", "run directory 'pendulum': env = 'pendulum': must be 'toy', as in 'one'"),
     ("compare one one", "run directory 'one': is the same one; must be another"),
     ("compare one other new", "'new' is one word too many; allowed: RUN_A and RUN_B and options"),
-    ("evaluate", "RUN_DIR is missing; must be text"),
+    ("evaluate", "RUN_DIR is missing; must be text: a folder that train or sweep made..."),
     ("evaluate nowhere", "run directory 'nowhere': has no config.json; must hold a run"),
     ("evaluate one --episodes 0", "episodes = 0: must be a whole number in [1, 100000]"),
     ("evaluate one --env.masss 2", "field env.masss is unknown; allowed: horizon, ..."),
