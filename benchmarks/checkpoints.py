@@ -10,7 +10,6 @@ on the vehicle, 8 runs, a full replay of a million transitions each.
 """
 
 import dataclasses
-import importlib
 import statistics
 import tempfile
 import time
@@ -28,10 +27,10 @@ from benchmarks import memory
 from benchmarks.timing import save, summary
 from maxent_jax import checkpoints
 from maxent_jax.checkpoints import Place
+from maxent_jax.compiled import Compiled, lower
+from maxent_jax.memory import gigabytes, held_bytes, shapes
 from maxent_jax.saver import Saver
 from maxent_jax.trainer import Counters, Run
-
-sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
 
 GOAL = 0.03
 SETUPS = {"vehicle": (1_000_000, 8), "toy": (1_000, 8)}
@@ -53,7 +52,7 @@ def program(task: str, capacity: int, runs: int, seconds: float) -> Any:
 def full(single: Any) -> tuple[Run, Counters]:
     """Its runs with a full replay of random bits: nothing that a disk could make smaller."""
     runs, plan = len(single.runs), single.schedule
-    begin = sweep.lower(single, "begin").compile()
+    begin = lower(single, "begin").compile()
     run = begin(single.agent, single.env, np.arange(runs, dtype=np.uint32))
     bits = jax.jit(lambda: jax.random.uniform(jax.random.key(0), run.rows.shape).view(jnp.uint32))
     counters = Counters(jnp.int32(plan.envs * plan.prefill), jnp.int32(0))
@@ -63,7 +62,7 @@ def full(single: Any) -> tuple[Run, Counters]:
 def one(single: Any, repetitions: int, folder: Path) -> dict[str, Any]:
     """Seconds of the parts of a checkpoint, and its bytes."""
     run, counters = full(single)
-    shapes = sweep.shapes(single)
+    held = shapes(single)
     times: dict[str, list[float]] = {name: [] for name in ("copy", "write", "check", "read")}
 
     def timed(name: str, work: Any) -> Any:
@@ -80,7 +79,7 @@ def one(single: Any, repetitions: int, folder: Path) -> dict[str, Any]:
         path = timed("write", lambda state=state, place=place: checkpoints.save(folder, place, state, keep=1))
         del state
         timed("check", lambda: checkpoints.newest(folder)[0] and None)
-        timed("read", lambda place=place: checkpoints.load(folder, place, shapes))
+        timed("read", lambda place=place: checkpoints.load(folder, place, held))
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return {"bytes": size, "seconds": {name: summary(values) for name, values in times.items()}}
 
@@ -88,10 +87,10 @@ def one(single: Any, repetitions: int, folder: Path) -> dict[str, Any]:
 def beside(single: Any, seconds: float, folder: Path) -> dict[str, Any]:
     """Train for a while with checkpoints as often as by default."""
     run, counters = full(single)
-    saver, chunks = Saver(folder, None, 2), sweep.Compiled(single).chunks((0, run, counters))
+    saver, chunks = Saver(folder, None, 2), Compiled(single).chunks((0, run, counters))
     del run, counters
     during: dict[bool, list[float]] = {True: [], False: []}
-    size, began, saved = sweep.held_bytes(single), None, 0
+    size, began, saved = held_bytes(single), None, 0
     for chunk in chunks:
         began = began or time.perf_counter()
         busy = saver._pending is not None and not saver._pending.done()
@@ -120,7 +119,7 @@ def table(rows: dict[str, Any]) -> Table:
     for task, row in rows.items():
         cells = [f"{row['one']['seconds'][name]['median']:.2f} s" for name in ("copy", "write", "check", "read")]
         share = f"{row['beside']['share']:.2%} (goal {GOAL:.0%}), {row['beside']['checkpoints']} in all"
-        size = sweep.gigabytes(row["one"]["bytes"])
+        size = gigabytes(row["one"]["bytes"])
         shown.add_row(task, f"{row['capacity']:,} x {row['runs']}", size, *cells, share)
     return shown
 

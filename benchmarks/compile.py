@@ -8,7 +8,6 @@
   and takes nothing.
 """
 
-import importlib
 import json
 import os
 import subprocess
@@ -29,8 +28,8 @@ from benchmarks.timing import save, summary
 from experiments import published
 from maxent_jax import trainer
 from maxent_jax.agents import AGENTS
-
-sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
+from maxent_jax.compiled import lower
+from maxent_jax.programs import expand
 
 FACTOR, SECONDS = 1.5, 5.0
 STEPS = 100
@@ -51,8 +50,8 @@ def chunk(agent: str, task: str) -> Callable[[], Any]:
     """Lowers and compiles the training chunk of the published row."""
     row = published.row(agent, task)
     small = row.agent.replace(buffer_size=4096) if hasattr(row.agent, "buffer_size") else row.agent
-    program = sweep.expand(small, envs.make(task), (0,), {}, row.steps, row.envs, 20).programs[0]
-    return lambda: sweep.lower(program, "train").compile()
+    program = expand(small, envs.make(task), (0,), {}, row.steps, row.envs, 20).programs[0]
+    return lambda: lower(program, "train").compile()
 
 
 def environment(task: str, count: int) -> Callable[[], Any]:

@@ -10,7 +10,6 @@
 
 import contextlib
 import functools
-import importlib
 import json
 import tempfile
 from pathlib import Path
@@ -29,8 +28,8 @@ from envs.base import EnvSpec
 from maxent_jax import api, blocks
 from maxent_jax.agents import SAC, SACAdaEnt
 from maxent_jax.agents.base import Transition
-
-sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
+from maxent_jax.compiled import group_size
+from maxent_jax.memory import tree_bytes
 
 TASKS = ("toy", "pendulum", "vehicle", "quadrotor")
 SIZES = (1, 4, 8)
@@ -55,7 +54,7 @@ def updates(agent: Any, runs: int, size: int = 4, precision: str | None = None) 
         return jax.lax.scan(one, own[0], jnp.arange(UPDATES))[0]
 
     def many(states: Any) -> Any:
-        at_a_time = sweep.group_size(runs, sweep.tree_bytes(states))  # as training does
+        at_a_time = group_size(runs, tree_bytes(states))  # as training does
         return blocks.in_turn(jax.vmap(one_run), (states, keys), at_a_time)
 
     with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():

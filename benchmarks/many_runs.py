@@ -20,10 +20,11 @@ from rich.table import Table
 from benchmarks.timing import save
 from maxent_jax import api, plots, runs
 from maxent_jax.agents.base import METRICS
+from maxent_jax.compiled import Chunk
 from maxent_jax.jobs import Job
 from maxent_jax.merging import merge
 from maxent_jax.metrics_log import MetricsLog
-from maxent_jax.sweep import Chunk, Program, Shard
+from maxent_jax.programs import Program, Shard
 
 SHARDS = 8
 CHUNKS = 20

@@ -2,12 +2,11 @@
 
 `python -m benchmarks.memory` writes `benchmarks/results/memory.json` and prints its table: SAC as published, 256-256.
 
-* The compiled chunk's own account: arguments + outputs - aliased + temporaries, beside `sweep.held_bytes`.
+* The compiled chunk's own account: arguments + outputs - aliased + temporaries, beside `held_bytes`.
 * Which of its donated arrays it returns in place, by the aliasing in the compiled program's text.
 * The peak of a process that trains for a moment on the full replay, less that of one whose replay is tiny.
 """
 
-import importlib
 import json
 import re
 import resource
@@ -27,9 +26,10 @@ import envs
 from benchmarks.timing import save
 from experiments import published
 from maxent_jax import trainer
+from maxent_jax.compiled import lower
+from maxent_jax.memory import gigabytes, held_bytes, shapes
 from maxent_jax.plan import needed_bytes
-
-sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
+from maxent_jax.programs import expand
 
 GOAL = 1.3
 SETUPS = {"vehicle": (1_000_000, 8), "quadruped": (100_000, 2)}
@@ -41,7 +41,7 @@ RESULT = Path(__file__).parent / "results" / "memory.json"
 def program(task: str, capacity: int, runs: int) -> Any:
     """SAC as published with that replay, in chunks of two steps."""
     agent = published.row("sac", task).agent.replace(buffer_size=capacity, prefill_steps=capacity)
-    return sweep.expand(agent, envs.make(task), range(runs), {}, 2, 1, 1).programs[0]
+    return expand(agent, envs.make(task), range(runs), {}, 2, 1, 1).programs[0]
 
 
 def account(compiled: Any, held: int) -> dict[str, Any]:
@@ -66,14 +66,14 @@ def aliased(text: str) -> int:
 
 def donated(single: Any) -> int:
     """How many arrays a program is given to keep: those of its run."""
-    return len(jax.tree.leaves(sweep.shapes(single)))
+    return len(jax.tree.leaves(shapes(single)))
 
 
 def child(task: str, capacity: int, runs: int) -> None:
     """Train for two chunks on a replay of that size; print the bytes of this process's peak."""
     single = program(task, capacity, runs)
     fields = (single.agent, single.env)
-    begin, train = (sweep.lower(single, name).compile() for name in ("begin", "train"))
+    begin, train = (lower(single, name).compile() for name in ("begin", "train"))
     run = begin(*fields, np.arange(runs, dtype=np.uint32))
     counters = trainer.no_steps().replace(env_steps=jnp.int32(capacity))
     before = peak_bytes()
@@ -98,11 +98,11 @@ def in_process(task: str, capacity: int, runs: int) -> dict[str, int]:
 def measure(task: str, capacity: int, runs: int) -> dict[str, Any]:
     """Everything about one task."""
     single = program(task, capacity, runs)
-    held = sweep.held_bytes(single)
-    compiled = sweep.lower(single, "train").compile()
+    held = held_bytes(single)
+    compiled = lower(single, "train").compile()
     full, tiny = (in_process(task, size, runs) for size in (capacity, TINY))
     more = full["peak"] - tiny["peak"]
-    less = held - sweep.held_bytes(program(task, TINY, runs))
+    less = held - held_bytes(program(task, TINY, runs))
     return {
         "capacity": capacity,
         "runs": runs,
@@ -118,7 +118,7 @@ def table(rows: dict[str, Any]) -> Table:
     shown = Table(
         "task", "transitions x runs", "held", "needed", "ratio", "temporary", "in place", "process, less tiny's"
     )
-    size = sweep.gigabytes
+    size = gigabytes
     for task, row in rows.items():
         in_place = f"{row['arrays_aliased']} of {row['arrays_donated']} arrays"
         ratio = f"{row['needed_over_held']:.3f} (goal {GOAL})"

@@ -10,7 +10,6 @@ with hidden layers 64-64 and 256-256, 1 and 8 runs, a full replay of a million r
 * whether replay is updated in place, as the compiled program says, and whether a step costs the same on a small ring.
 """
 
-import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +26,9 @@ import envs
 from benchmarks.timing import interleaved, rate, save
 from experiments import published
 from maxent_jax import replay, trainer
+from maxent_jax.compiled import Compiled
+from maxent_jax.programs import expand
 from maxent_jax.trainer import Counters, Run
-
-sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
 
 GOAL = 0.8
 CAPACITY = 1_000_000
@@ -97,7 +96,7 @@ def repeated(step: Step, program: Any, carry: Any, steps: int, axes: Any = 0) ->
 
     Args:
       step: `step(agent, env, carry, key) -> carry`.
-      program: a `sweep.Program`.
+      program: a `Program`.
       carry: its first carry; copied.
       steps: steps in a call.
       axes: the axes of the carry that are mapped.
@@ -120,8 +119,8 @@ def repeated(step: Step, program: Any, carry: Any, steps: int, axes: Any = 0) ->
 def compile_sac(hidden: int, runs: int, iterations: int, capacity: int = CAPACITY) -> Any:
     """What `train sac --env vehicle` compiles, with chunks of `iterations` steps."""
     agent = published.row("sac", "vehicle").agent.replace(hidden=(hidden, hidden), buffer_size=capacity)
-    expanded = sweep.expand(agent, envs.make("vehicle"), range(runs), {}, STEPS, 1, STEPS // iterations)
-    return sweep.Compiled(expanded.programs[0])
+    expanded = expand(agent, envs.make("vehicle"), range(runs), {}, STEPS, 1, STEPS // iterations)
+    return Compiled(expanded.programs[0])
 
 
 def trained(compiled: Any) -> Chain:

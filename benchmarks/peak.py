@@ -13,7 +13,6 @@ hidden layers 256-256, batch 256, one run and eight; all of it in turns, on the 
 """
 
 import functools
-import importlib
 import itertools
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,8 @@ from benchmarks.kernels import operations
 from benchmarks.overhead import repeated
 from benchmarks.timing import interleaved, rate, save
 from maxent_jax.agents.critics import descend
-
-sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
+from maxent_jax.compiled import group_size
+from maxent_jax.memory import agent_bytes
 
 GOAL = 0.6
 WIDTH = 256
@@ -141,7 +140,7 @@ def measure(repetitions: int, scale: float) -> dict[str, Any]:
     for runs in RUNS:
         steps = max(2, round(scale * 40 / runs))
         whole = overhead.compile_sac(WIDTH, runs, steps, CAPACITY)
-        group = sweep.group_size(runs, sweep.agent_bytes(whole.program))
+        group = group_size(runs, agent_bytes(whole.program))
         part = overhead.compile_sac(WIDTH, group, steps, CAPACITY)
         run, counters = overhead.trained(part).state
         scans = overhead.parts(part.program, run, counters.env_steps, steps, steps)

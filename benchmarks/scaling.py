@@ -10,7 +10,6 @@ last is of the very chunk that `train --env vehicle` compiles, on a replay that 
 
 import dataclasses
 import functools
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,8 @@ from benchmarks.timing import interleaved, rate, save
 from experiments import published
 from maxent_jax import blocks, trainer
 from maxent_jax.agents import PPO
-
-sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
+from maxent_jax.compiled import lower
+from maxent_jax.programs import expand
 
 RUNS = (1, 2, 4, 8, 16, 32, 64)
 ENVIRONMENTS = (1, 4, 16, 64, 256, 1024, 4096, 16384)
@@ -44,10 +43,10 @@ def chunk(agent: Any, runs: int, environments: int, iterations: int) -> tuple[Ch
     """A compiled chunk to be called again and again, and updates and environment steps of all runs in a call."""
     plan = trainer.schedule(agent, 1, environments, 1)
     steps = environments * plan.steps * iterations
-    expanded = sweep.expand(agent, envs.make("vehicle"), range(runs), {}, steps, environments, 1)
+    expanded = expand(agent, envs.make("vehicle"), range(runs), {}, steps, environments, 1)
     program = expanded.programs[0]
     fields = (program.agent, program.env)
-    begin, train = (sweep.lower(program, name).compile() for name in ("begin", "train"))
+    begin, train = (lower(program, name).compile() for name in ("begin", "train"))
     run = begin(*fields, np.arange(runs, dtype=np.uint32))
     full = dataclasses.replace(trainer.no_steps(), env_steps=jnp.int32(CAPACITY))  # of zeros, which cost the same
     chain = Chain(lambda state: train(*fields, *state)[:2], (run, full))

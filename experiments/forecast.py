@@ -17,7 +17,8 @@ from envs import fields
 from envs.fields import InvalidSetting
 from experiments import control, results
 from maxent_jax import api, plan, runs
-from maxent_jax.sweep import held_bytes, lower
+from maxent_jax.compiled import lower
+from maxent_jax.memory import held_bytes
 
 
 def row(entry: control.Entry, task: str) -> dict[str, Any]:

@@ -17,12 +17,12 @@ import envs as tasks
 from envs import fields
 from envs.fields import InvalidSetting, Setting
 from maxent_jax import configs, replay, resuming, runs
-from maxent_jax import sweep as sweeps
 from maxent_jax import trackers as tracking
 from maxent_jax.agents import Agent, agent_name
 from maxent_jax.jobs import Job, execute
+from maxent_jax.memory import agent_bytes, check_memory
+from maxent_jax.programs import Shard, Sweep, expand
 from maxent_jax.runs import Result
-from maxent_jax.sweep import Shard, Sweep
 
 Values = Mapping[str, Any]
 STEPS = Setting("steps", int, True, None, "environment steps a run, after the prefill; none: the preset's", True, low=1)
@@ -262,19 +262,19 @@ def prepare(
         goes_on = resuming.with_new_fields(started, base, task)
         resuming.check_same(Path(out), goes_on, asked)
         first = resuming.first_steps(started)
-        expanded = sweeps.expand(base, task, named, checked_grid, first, parallel, chunks, part)
+        expanded = expand(base, task, named, checked_grid, first, parallel, chunks, part)
         expanded, goes_on = resuming.prolong(Path(out), expanded, goes_on, count)
     else:
-        expanded = sweeps.expand(base, task, named, checked_grid, count, parallel, chunks, part)
+        expanded = expand(base, task, named, checked_grid, count, parallel, chunks, part)
     total = max(program.schedule.total_steps for program in expanded.programs)
     if total >= 2**31:
         raise InvalidSetting(f"steps = {count}: with prefill and whole chunks {total}; must stay below 2147483648")
-    updates = max(sweeps.total_updates(program) for program in expanded.programs)
+    updates = max(program.total_updates for program in expanded.programs)
     if updates >= 2**31:
         raise InvalidSetting(f"steps = {count}: makes {updates} updates; must stay below 2147483648")
     replay.check(task)
     followed = tracking.check(trackers, len(expanded.runs))
-    held = sweeps.check_memory(expanded, memory)
+    held = check_memory(expanded, memory)
 
     path = Path(out) if out is not None else runs.free_name(Path("runs"), f"{name}-{task_name}")
     if started is None and not (resume and resuming.nothing_yet(path)):
@@ -357,7 +357,7 @@ def _grid(agent: Agent, env: Any, grid: Mapping[str, Sequence[Any]]) -> dict[str
 
 def _bytes_to_write(expanded: Sweep) -> int:
     """About what a run directory will hold beside checkpoints of training: agents, metrics, figures."""
-    agents = 3 * sum(sweeps.agent_bytes(program) for program in expanded.programs)
+    agents = 3 * sum(agent_bytes(program) for program in expanded.programs)
     lines = sum(len(program.runs) * (program.schedule.chunks + 1) for program in expanded.programs)
     return agents + 1000 * lines + 2_000_000
 

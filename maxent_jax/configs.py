@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from envs import fields
-from maxent_jax.sweep import Shard
+from maxent_jax.programs import Shard
 
 SCHEMA = 1
 

@@ -13,16 +13,17 @@ import jax
 from rich.console import Console
 
 from maxent_jax import checkpoints, devices, freezing, interrupts, locks, plots, resuming, runs
-from maxent_jax import sweep as sweeps
 from maxent_jax import trackers as tracking
 from maxent_jax.agents import Agent
 from maxent_jax.checkpoints import Place
+from maxent_jax.compiled import Chunk, Compiled
 from maxent_jax.faults import Fault
+from maxent_jax.memory import gigabytes, held_bytes, shapes, tree_bytes
 from maxent_jax.metrics_log import MetricsLog
+from maxent_jax.programs import Program, Sweep
 from maxent_jax.progress import Reporter
 from maxent_jax.runs import Result
 from maxent_jax.saver import Saver
-from maxent_jax.sweep import Chunk, Program, Sweep
 
 DONE = "done"
 CHUNK = "the chunk in flight"
@@ -259,7 +260,7 @@ class _Training:
         Where an end is asked for while it compiles, it is not begun; the first one is: a run directory holds something.
         """
         start, state, last = None, None, place
-        held = sweeps.shapes(program)
+        held = shapes(program)
         if place is not None:
             run, counters = checkpoints.load(self.job.out, place, held)
             start, state = (place.chunk, run, counters), run.agent
@@ -268,7 +269,7 @@ class _Training:
         if place is None or place.chunk < program.schedule.chunks:
             needs_one = place is None and index == 0
             self.awaited = "compiling and the first chunk" if needs_one else "compiling"
-            chunks = self.watch.wait_for(lambda: sweeps.Compiled(program)).chunks(start)
+            chunks = self.watch.wait_for(lambda: Compiled(program)).chunks(start)
             self.awaited = CHUNK
             chunk = start = None  # training is given this state to keep
             while (needs_one and state is None) or not self.asked():
@@ -303,23 +304,23 @@ class _Training:
 
 def _filled(held: Any, env_steps: int, capacity: int) -> int:
     """About how many bytes a checkpoint has after so many steps: replay is saved as far as it is filled."""
-    size = sweeps.tree_bytes(held)
+    size = tree_bytes(held)
     if not capacity:
         return size
-    rows = sweeps.tree_bytes(held.rows)
+    rows = tree_bytes(held.rows)
     return size - rows + rows * min(env_steps, capacity) // capacity
 
 
 def _announce(job: Job, reporter: Reporter) -> None:
     reporter.say(f"{job.out}: {job.config['agent']} on {job.config['env']}, device {job.config['device']}")
-    largest = max(job.sweep.programs, key=sweeps.held_bytes)
+    largest = max(job.sweep.programs, key=held_bytes)
     if len(job.sweep.programs) > 1:
         sizes = {len(program.runs) for program in job.sweep.programs}
         each = " or ".join(str(size) for size in sorted(sizes))
         reporter.say(f"  {len(job.sweep.programs)} programs x {each} runs, in turn")
     plan = largest.schedule
     buffers = f", {plan.capacity:,} transitions a run" if plan.capacity else ""
-    reporter.say(f"  holds {sweeps.gigabytes(job.held)}: {len(largest.runs)} runs{buffers}")
+    reporter.say(f"  holds {gigabytes(job.held)}: {len(largest.runs)} runs{buffers}")
     if plan.total_steps - plan.envs * plan.prefill != job.config["steps"]:
         reporter.say(f"  steps a run: {plan.total_steps - plan.envs * plan.prefill:,}, rounded up to whole chunks")
     rate, wanted = plan.updates / (plan.steps * plan.envs), getattr(largest.agent, "updates_per_step", None)

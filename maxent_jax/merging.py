@@ -24,9 +24,9 @@ from envs.fields import InvalidSetting
 from maxent_jax import api, checkpoints, jobs, locks, resuming, runs
 from maxent_jax.faults import Fault
 from maxent_jax.jobs import Job
+from maxent_jax.programs import Program, Shard, Sweep
 from maxent_jax.progress import Reporter
 from maxent_jax.runs import Result
-from maxent_jax.sweep import Program, Shard, Sweep
 
 DRAFT = ".merging"
 MADE = (checkpoints.FOLDER, "metrics.jsonl", "summary.json", "figures", "config.json")

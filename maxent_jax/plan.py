@@ -16,7 +16,9 @@ from envs import for_training
 from envs.fields import InvalidSetting
 from maxent_jax import replay, trainer
 from maxent_jax.agents.base import Agent, OffPolicyAgent, OnPolicyAgent, Rollout
-from maxent_jax.sweep import Compiled, Program, gigabytes, held_bytes, lower, total_updates
+from maxent_jax.compiled import Compiled, lower
+from maxent_jax.memory import gigabytes, held_bytes
+from maxent_jax.programs import Program
 
 TRIED_SECONDS = 3.0
 """How long training is tried, to say how long all of it takes."""
@@ -60,7 +62,7 @@ def estimate(program: Program, memory: float) -> Plan:
     """Compile a program and read off what it needs; on a CPU also train with it for a few seconds.
 
     Args:
-      program: the runs, see `sweep.expand`.
+      program: the runs, see `programs.expand`.
       memory: bytes that the device has.
 
     Returns:
@@ -87,7 +89,7 @@ def estimate(program: Program, memory: float) -> Plan:
         fits=fits,
         update=_cost(lower_update(program.agent, program.env, runs)),
         step=_cost(lower_step(program.env, runs * program.schedule.envs)),
-        updates=total_updates(program),
+        updates=program.total_updates,
         seconds=seconds(program, compiling) if jax.default_backend() == "cpu" else None,
     )
 

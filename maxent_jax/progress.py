@@ -9,7 +9,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from maxent_jax.sweep import Chunk, Program
+from maxent_jax.compiled import Chunk
+from maxent_jax.programs import Program
 
 
 class Reporter:

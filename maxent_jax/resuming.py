@@ -11,7 +11,7 @@ from envs import fields
 from envs.fields import InvalidSetting
 from maxent_jax import checkpoints, configs, locks, runs
 from maxent_jax.faults import Fault
-from maxent_jax.sweep import Program, Sweep
+from maxent_jax.programs import Program, Sweep
 from maxent_jax.wholes import SPOILT
 
 SAME = ("agent", "env", "agent_fields", "env_fields", "grid", "seeds", "envs", "evaluations", "shard")

@@ -29,12 +29,14 @@ import numpy as np
 import envs
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import checkpoints, configs, freezing, stats, sweep
+from maxent_jax import checkpoints, configs, freezing, stats
 from maxent_jax.agents import agent_class
 from maxent_jax.agents.base import METRICS, Agent
+from maxent_jax.compiled import Chunk
 from maxent_jax.devices import Share
 from maxent_jax.faults import Fault
-from maxent_jax.sweep import Chunk, Program, RunInfo
+from maxent_jax.memory import gigabytes
+from maxent_jax.programs import Program, RunInfo
 from maxent_jax.wholes import SPOILT
 
 COUNTS = ("env_steps", "updates")
@@ -83,7 +85,7 @@ def check_out(path: Path, needed: int) -> None:
         raise InvalidSetting(f"out = {str(path)!r}: {str(parent)!r} cannot be written; must be a writable folder")
     free = shutil.disk_usage(parent).free
     if free < needed:
-        have, want = sweep.gigabytes(free), sweep.gigabytes(needed)
+        have, want = gigabytes(free), gigabytes(needed)
         raise InvalidSetting(f"out = {str(path)!r}: {have} are free on its disk; must be at least {want}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maxent_jax import checkpoints
 from maxent_jax.checkpoints import Place, State
-from maxent_jax.sweep import Chunk
+from maxent_jax.compiled import Chunk
 
 SHARE = 0.02
 """What checkpoints may cost of the time, where the user does not say how often: less than 3 %, with a margin."""

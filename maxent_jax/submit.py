@@ -19,7 +19,7 @@ from typing import Any
 from envs.fields import InvalidSetting
 from maxent_jax import interrupts
 from maxent_jax.faults import Fault
-from maxent_jax.sweep import Shard
+from maxent_jax.programs import Shard
 
 CLUSTERS = ("local", "slurm", "ray")
 STOPPED = (130, 143)

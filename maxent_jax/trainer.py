@@ -1,4 +1,4 @@
-"""One run as pure functions: begin, prefill, train for a chunk, evaluate. `sweep.py` maps them over many runs.
+"""One run as pure functions: begin, prefill, train for a chunk, evaluate. `compiled.py` maps them over many runs.
 
 Counters are shared by all runs of a program and never batched: a batched buffer position would make every write a
 scatter, a batched condition would run both of its branches.

@@ -2,7 +2,6 @@
 # pyright: basic, reportMissingImports=false
 
 import functools
-import importlib
 import json
 
 import jax
@@ -13,8 +12,8 @@ import envs
 from benchmarks import fast
 from maxent_jax import trainer
 from maxent_jax.agents import PPO, SAC, SACAdaEnt
-
-sweep = importlib.import_module("maxent_jax.sweep")  # the module: the package has a function of that name
+from maxent_jax.compiled import Compiled
+from maxent_jax.programs import expand
 
 CHUNKS = 100_000
 """More than are ever trained: only the length of one matters."""
@@ -55,8 +54,8 @@ def compiled_for(text):
     settings = json.loads(text)
     agent, parallel = agent_of(settings)
     steps = settings["chunk"] * CHUNKS
-    expanded = sweep.expand(agent, envs.make("pendulum"), range(settings["runs"]), {}, steps, parallel, CHUNKS)
-    return sweep.Compiled(expanded.programs[0])
+    expanded = expand(agent, envs.make("pendulum"), range(settings["runs"]), {}, steps, parallel, CHUNKS)
+    return Compiled(expanded.programs[0])
 
 
 class Ours(serve.Training):

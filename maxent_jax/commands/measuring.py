@@ -9,8 +9,8 @@ from envs.fields import InvalidSetting
 from experiments import published
 from maxent_jax import api, cache, plan
 from maxent_jax.commands import common
+from maxent_jax.memory import free_bytes
 from maxent_jax.options import FORCE, NO_CACHE, option, parse, required, take_apart
-from maxent_jax.sweep import free_bytes
 
 NAME = required("NAME", "the experiment", experiments.names())
 MEMORY = option("memory", float, "gigabytes (1e9 bytes) that the device has; none: what is free here", above=0)

@@ -11,10 +11,10 @@ from envs.fields import InvalidSetting
 from maxent_jax import cache, landscape_figure, plots, runs, stats, study, video
 from maxent_jax.commands import common
 from maxent_jax.options import NO_CACHE, option, parse
+from maxent_jax.programs import RunInfo
 from maxent_jax.runs import Result
 from maxent_jax.study import Study
 from maxent_jax.subject import EXPLORED, names, subject_of
-from maxent_jax.sweep import RunInfo
 
 DRAWS = 8
 LANDSCAPE = (

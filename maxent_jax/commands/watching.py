@@ -8,7 +8,7 @@ from maxent_jax import resuming, runs, status
 from maxent_jax.commands import common
 from maxent_jax.merging import shards_in
 from maxent_jax.options import WATCH, parse
-from maxent_jax.sweep import Shard
+from maxent_jax.programs import Shard
 
 SECONDS_BETWEEN_LOOKS = 5.0
 

@@ -4,10 +4,11 @@ import jax
 import pytest
 
 import envs
-from benchmarks import overhead, peak
+from benchmarks import peak
 from envs import fields
 from maxent_jax.agents import SAC
 from maxent_jax.agents.base import Transition
+from maxent_jax.programs import Program
 
 
 def test_products_of_a_tiny_network():
@@ -30,7 +31,7 @@ def test_xla_counts_little_beyond_the_products():
         return agent.init(key, spec), Transition(own(o), own(a), own(), own(), own(), own(o))
 
     carry = jax.eval_shape(jax.vmap(example), jax.random.split(jax.random.key(0), 2))
-    program = overhead.sweep.Program(agent, None, None, None, (None, None), 0, None)
+    program = Program(agent, None, None, None, (None, None), 0, None)
     counted = peak.xla_flops(program, carry)
     by_hand = 2 * sum(peak.update_flops(spec.observation_size, spec.action_size, agent.hidden, 256).values())
     assert by_hand == pytest.approx(counted, rel=0.03)

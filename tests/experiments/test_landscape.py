@@ -8,7 +8,7 @@ import untrained
 from experiments import agreeing, landscape, registry
 from maxent_jax import judging, plots
 from maxent_jax.faults import Fault
-from maxent_jax.sweep import RunInfo
+from maxent_jax.programs import RunInfo
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

@@ -9,7 +9,8 @@ import numpy as np
 import envs
 from maxent_jax import devices
 from maxent_jax.agents import AGENTS
-from maxent_jax.sweep import Compiled, expand
+from maxent_jax.compiled import Compiled
+from maxent_jax.programs import expand
 
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 

@@ -2,6 +2,11 @@
 
 import pytest
 
+import envs
+from envs import fields
+from maxent_jax.agents import AGENTS
+from maxent_jax.programs import expand
+
 OFF_POLICY = {"hidden": (8,), "batch_size": 8, "buffer_size": 64}
 FIELDS = {
     "sac": OFF_POLICY,
@@ -25,3 +30,10 @@ def flags(fields):
 def agents(main=("sac", "sac_adaent", "ppo")):
     """All agents, for a test that compiles their programs; what stands beside the main ones is slow."""
     return [pytest.param(name, marks=[pytest.mark.slow] * (name not in main)) for name in FIELDS]
+
+
+def lay_out(agent, env="pendulum", seeds=(0,), grid=None, steps=100, parallel=1, evaluations=2, mass=1.0, **values):
+    """A sweep of tiny runs."""
+    built = fields.build(AGENTS[agent], FIELDS[agent] | values, "agent.")
+    task = envs.make(env, mass=mass) if env != "toy" else envs.make(env)
+    return expand(built, task, seeds, grid or {}, steps, parallel, evaluations)

@@ -10,7 +10,7 @@ import envs
 from envs import fields
 from maxent_jax import runs
 from maxent_jax.agents import AGENTS
-from maxent_jax.sweep import RunInfo
+from maxent_jax.programs import RunInfo
 
 
 class Untrained(runs.Result):

@@ -9,7 +9,8 @@ from envs import fields
 from maxent_jax import trainer
 from maxent_jax.agents import AGENTS
 from maxent_jax.agents.base import OffPolicyAgent
-from maxent_jax.sweep import Compiled, expand
+from maxent_jax.compiled import Compiled
+from maxent_jax.programs import expand
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -26,7 +27,7 @@ def programs(agent, task):
 
 
 def chunk(program):
-    """The chunk that `sweep.Compiled` compiles, and shapes of its arguments."""
+    """The chunk that `Compiled` compiles, and shapes of its arguments."""
     arguments = (program.agent, program.env)
 
     def begin(seed):

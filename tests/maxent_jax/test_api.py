@@ -17,9 +17,9 @@ import maxent_jax
 from envs import fields
 from envs.fields import InvalidSetting
 from experiments import published
-from maxent_jax import api, cli, interrupts
+from maxent_jax import api, cli, interrupts, jobs
+from maxent_jax.compiled import Compiled
 from maxent_jax.progress import Reporter
-from maxent_jax.sweep import Compiled
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
@@ -266,7 +266,7 @@ def test_ctrl_c_while_compiling_ends_with_the_untrained_agents(job_of, tmp_path,
         signal.raise_signal(signal.SIGINT)
         return Compiled(program)
 
-    monkeypatch.setattr(api.sweeps, "Compiled", compile_slowly)
+    monkeypatch.setattr(jobs, "Compiled", compile_slowly)
     with pytest.raises(interrupts.Interrupted) as stop:
         api.execute(job_of(tmp_path / "run"))
     np.testing.assert_array_equal(stop.value.result.metrics["env_steps"], [[0]] * 3)

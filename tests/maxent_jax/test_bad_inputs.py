@@ -21,8 +21,8 @@ import tiny
 
 from benchmarks import registry
 from maxent_jax import api, checkpoints, cli, jobs, plots, runs, submit, wholes
+from maxent_jax.compiled import Chunk
 from maxent_jax.faults import Fault
-from maxent_jax.sweep import Chunk
 
 OPTIONS = {"agent_fields": tiny.FIELDS["sac"], "grid": {"alpha": (0.1, 0.2)}}
 

@@ -10,9 +10,9 @@ import pytest
 
 from maxent_jax import checkpoints, freezing, wholes
 from maxent_jax.checkpoints import Place
+from maxent_jax.compiled import Chunk
 from maxent_jax.faults import Fault
 from maxent_jax.saver import Saver
-from maxent_jax.sweep import Chunk
 from maxent_jax.trainer import Counters, Run
 
 NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of no bytes

@@ -14,7 +14,8 @@ import maxent_jax
 from envs.fields import build
 from maxent_jax import freezing, plots, replay, trainer
 from maxent_jax.agents import AGENTS
-from maxent_jax.sweep import Compiled, expand
+from maxent_jax.compiled import Compiled
+from maxent_jax.programs import expand
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

@@ -8,7 +8,7 @@ import envs
 from envs.fields import InvalidSetting, build
 from maxent_jax import api, cli, plan
 from maxent_jax.agents import PPO, SAC, SACAdaEnt
-from maxent_jax.sweep import held_bytes
+from maxent_jax.memory import held_bytes
 
 VALUES = {"hidden": (16, 16), "batch_size": 8, "prefill_steps": 10, "buffer_size": 5_000}
 

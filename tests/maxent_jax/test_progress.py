@@ -8,8 +8,9 @@ from rich.console import Console
 import envs
 from envs import fields
 from maxent_jax import SAC
+from maxent_jax.compiled import Chunk
+from maxent_jax.programs import expand
 from maxent_jax.progress import Reporter
-from maxent_jax.sweep import Chunk, expand
 
 
 def sweep(grid=None):

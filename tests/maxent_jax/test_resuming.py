@@ -20,7 +20,7 @@ import tiny
 import maxent_jax
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import api, arrays, checkpoints, cli, interrupts, jobs, locks, resuming, runs
+from maxent_jax import api, arrays, checkpoints, cli, interrupts, jobs, locks, memory, resuming, runs
 from maxent_jax.faults import Fault
 from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.progress import Reporter
@@ -109,7 +109,7 @@ def test_the_whole_state_is_the_same_in_the_end(straight, tmp_path):
         place, notes = checkpoints.newest(path)
         assert place is not None
         assert (place.chunk, notes) == (3, [])
-        states.append(checkpoints.load(path, place, api.sweeps.shapes(program)))
+        states.append(checkpoints.load(path, place, memory.shapes(program)))
     plain = [jax.tree.map(lambda x: jax.random.key_data(x) if x.dtype.name.startswith("key") else x, s) for s in states]
     jax.tree.map(np.testing.assert_array_equal, *plain)
     assert np.any(np.asarray(plain[0][0].rows))
@@ -485,14 +485,14 @@ def test_a_signal_saves_after_the_chunk_and_exits(number, code, tmp_path, straig
 
 
 def test_a_signal_while_compiling_a_resumed_run_loses_nothing(broken, straight, monkeypatch):
-    compile_now = api.sweeps.Compiled
+    compile_now = jobs.Compiled
 
     def compile_slowly(program):
         signal.raise_signal(signal.SIGTERM)
         return compile_now(program)
 
     with monkeypatch.context() as patch:
-        patch.setattr(api.sweeps, "Compiled", compile_slowly)
+        patch.setattr(jobs, "Compiled", compile_slowly)
         with pytest.raises(interrupts.Interrupted) as stop:
             maxent_jax.resume(broken)
     assert stop.value.code == 143
@@ -506,7 +506,7 @@ def test_a_signal_while_compiling_a_resumed_run_loses_nothing(broken, straight, 
 def test_a_signal_while_a_program_compiles_begins_it_only_where_nothing_is_there(
     program, awaited, chunks, tmp_path, straight, monkeypatch, capsys
 ):
-    compile_now, seen = api.sweeps.Compiled, []
+    compile_now, seen = jobs.Compiled, []
 
     def compile_slowly(compiled):
         if len(seen) == program:
@@ -517,7 +517,7 @@ def test_a_signal_while_a_program_compiles_begins_it_only_where_nothing_is_there
     words = "sweep sac --env toy --seeds 2 --steps 96 --evaluations 3 --checkpoint-every 1"
     grid = ["--grid=hidden=8;4", "--grid=alpha=0.1,0.3"]
     with monkeypatch.context() as patch:
-        patch.setattr(api.sweeps, "Compiled", compile_slowly)
+        patch.setattr(jobs, "Compiled", compile_slowly)
         out = ["--out", str(tmp_path / "run")]
         assert cli.main([*words.split(), *tiny.flags(tiny.FIELDS["sac"]), *grid, *out]) == 143
     said = f"ending after {awaited}; Ctrl-C again ends at once; how long that takes is not known yet"

@@ -16,8 +16,9 @@ import maxent_jax
 from envs import fields
 from maxent_jax import runs, stats
 from maxent_jax.agents import AGENTS
+from maxent_jax.compiled import Chunk
 from maxent_jax.faults import Fault
-from maxent_jax.sweep import Chunk, expand
+from maxent_jax.programs import expand
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

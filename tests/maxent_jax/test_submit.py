@@ -20,7 +20,7 @@ import tiny
 from waiting import until
 
 from envs.fields import InvalidSetting
-from maxent_jax import api, checkpoints, resuming, runs, submit
+from maxent_jax import api, checkpoints, memory, resuming, runs, submit
 from maxent_jax.cli import main
 from maxent_jax.commands import watching
 from maxent_jax.faults import Fault
@@ -310,7 +310,7 @@ def test_submit_needs_no_memory_and_no_accelerator_of_its_own(tmp_path, monkeypa
 
     checked = api.prepare
     monkeypatch.setattr(api, "prepare", prepare)
-    monkeypatch.setattr(api.sweeps, "free_bytes", lambda: 1)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1)
     monkeypatch.setattr(submit, "slurm", lambda shards, *_: queued(shards))
     monkeypatch.chdir(tmp_path)
     assert main(["submit", *WORDS, "--out", "shards", "--cluster=slurm"]) == 0

@@ -1,6 +1,5 @@
 import dataclasses
 import functools
-import importlib
 from typing import Any
 
 import compilations
@@ -12,10 +11,11 @@ import tiny
 import envs
 import maxent_jax
 from envs import fields
+from maxent_jax import compiled
 from maxent_jax.agents import AGENTS
-from maxent_jax.sweep import Compiled, Program, RunInfo, agent_bytes, expand, held_bytes, tree_bytes
-
-sweep_module = importlib.import_module("maxent_jax.sweep")  # the package has a function of that name
+from maxent_jax.compiled import Compiled, group_size
+from maxent_jax.memory import agent_bytes, held_bytes, tree_bytes
+from maxent_jax.programs import Program, RunInfo, expand
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
@@ -32,69 +32,6 @@ LEAF = {
 """A field of each agent and two values of it that tell."""
 
 
-def lay_out(agent, env="pendulum", seeds=(0,), grid=None, steps=100, parallel=1, evaluations=2, mass=1.0, **values):
-    """A sweep of tiny runs."""
-    built = fields.build(AGENTS[agent], tiny.FIELDS[agent] | values, "agent.")
-    task = envs.make(env, mass=mass) if env != "toy" else envs.make(env)
-    return expand(built, task, seeds, grid or {}, steps, parallel, evaluations)
-
-
-def test_runs_are_numbered_by_configuration_then_seed():
-    sweep = lay_out("sac", seeds=(7, 3), grid={"alpha": (0.1, 0.2), "env.mass": (1.0, 2.0)})
-    assert sweep.configurations == (
-        {"alpha": 0.1, "env.mass": 1.0},
-        {"alpha": 0.1, "env.mass": 2.0},
-        {"alpha": 0.2, "env.mass": 1.0},
-        {"alpha": 0.2, "env.mass": 2.0},
-    )
-    assert [run.run for run in sweep.runs] == list(range(8))
-    assert [(run.seed, run.configuration) for run in sweep.runs] == [(s, c) for c in range(4) for s in (7, 3)]
-
-
-def test_leaf_fields_share_a_program_and_reach_their_runs():
-    (program,) = lay_out("sac", seeds=(7, 3), grid={"alpha": (0.1, 0.2), "env.mass": (1.0, 2.0)}).programs
-    np.testing.assert_array_equal(program.agent.alpha, np.float32([0.1] * 4 + [0.2] * 4))
-    np.testing.assert_array_equal(program.env.mass, np.float32([1, 1, 2, 2] * 2))
-    assert (program.agent_axes.alpha, program.env_axes.mass) == (0, 0)
-    assert np.ndim(program.agent.gamma) == 0
-    assert program.agent_axes.gamma is None
-
-
-def test_every_static_value_is_a_program_with_its_own_runs():
-    sweep = lay_out("sac", seeds=(7, 3), grid={"alpha": (0.1, 0.2), "batch_size": (4, 8)})
-    small, large = sweep.programs
-    assert (small.agent.batch_size, large.agent.batch_size) == (4, 8)
-    assert small.runs == (RunInfo(0, 7, 0), RunInfo(1, 3, 0), RunInfo(4, 7, 2), RunInfo(5, 3, 2))
-    assert large.runs == (RunInfo(2, 7, 1), RunInfo(3, 3, 1), RunInfo(6, 7, 3), RunInfo(7, 3, 3))
-    for program in sweep.programs:
-        wanted = [sweep.configurations[run.configuration] for run in program.runs]
-        np.testing.assert_array_equal(program.agent.alpha, np.float32([values["alpha"] for values in wanted]))
-        assert {values["batch_size"] for values in wanted} == {program.agent.batch_size}
-
-
-def test_static_fields_of_the_task_are_programs_too():
-    sweep = lay_out("sac", "vehicle", grid={"env.tyres": ("published", "road"), "env.mass": (1200.0, 1500.0)})
-    assert [program.env.tyres for program in sweep.programs] == ["published", "road"]
-    for program in sweep.programs:
-        np.testing.assert_array_equal(program.env.mass, np.float32([1200, 1500]))
-
-
-def test_none_is_a_program_of_its_own():
-    sweep = lay_out("sac", grid={"target_entropy": (None, -1.0, -2.0)}, auto_alpha=True)
-    default, numbers = sweep.programs
-    assert default.agent.target_entropy is None
-    np.testing.assert_array_equal(numbers.agent.target_entropy, np.float32([-1, -2]))
-    assert held_bytes(default) * 2 == held_bytes(numbers)
-
-
-def test_values_that_contradict_each_other_are_refused_where_they_meet():
-    with pytest.raises(ValueError, match=r"agent\.batch_size = 64: must be <= buffer_size, which is 32"):
-        lay_out("sac", grid={"buffer_size": (64, 32)}, batch_size=64)
-    with pytest.raises(ValueError, match=r"agent\.batch_size = 5: must divide rollout_steps, which is 32"):
-        lay_out("ppo", grid={"batch_size": (4, 5)})
-    assert len(lay_out("sac", grid={"batch_size": (4, 8)}, buffer_size=8, batch_size=64).programs) == 2
-
-
 @dataclasses.dataclass
 class Trained:
     """A program that ran: its compilations until the first chunk and later, metrics by chunk, first and last states."""
@@ -108,15 +45,15 @@ class Trained:
 
 
 def trained(agent, **options):
-    (program,) = lay_out(agent, **options, steps=800 if agent == "ppo" else 100, evaluations=4).programs
+    (program,) = tiny.lay_out(agent, **options, steps=800 if agent == "ppo" else 100, evaluations=4).programs
     with compilations.heard() as first:
-        compiled = Compiled(program)
-        chunks = compiled.chunks()
+        made = Compiled(program)
+        chunks = made.chunks()
         seen = [next(chunks)]
     with compilations.heard() as later:
         seen += list(chunks)
     seeds = np.array([run.seed for run in program.runs], np.uint32)
-    begun = compiled.begin(program.agent, program.env, seeds)
+    begun = made.begin(program.agent, program.env, seeds)
     states = jax.tree.map(np.asarray, seen[-1].state)
     return Trained(program, first, later, [chunk.metrics for chunk in seen], begun, states)
 
@@ -166,7 +103,7 @@ def test_runs_in_groups_are_the_runs_at_once(agent, cached, monkeypatch):
     field, values = LEAF[agent]
     grid = {field: values, "env.mass": (1.0, 2.0)}
     at_once = trained(agent, seeds=(0, 1, 2, 3), grid=grid)
-    monkeypatch.setattr(sweep_module, "CACHED_BYTES", cached * agent_bytes(at_once.program) // 16)
+    monkeypatch.setattr(compiled, "CACHED_BYTES", cached * agent_bytes(at_once.program) // 16)
     in_groups = trained(agent, seeds=(0, 1, 2, 3), grid=grid)
     assert_same(at_once, in_groups, slice(None))
     with pytest.raises(AssertionError):
@@ -178,8 +115,8 @@ def test_runs_in_groups_are_the_runs_at_once(agent, cached, monkeypatch):
     [(8, 2, 2), (8, 3, 2), (8, 7, 2), (8, 0.5, 1), (8, 8, 8), (7, 6, 1), (3, 1, 3), (32, 2, 2), (32, 16, 8)],
 )
 def test_a_group_fits_the_caches_and_is_at_most_a_quarter_of_the_runs(runs, cached, size, monkeypatch):
-    monkeypatch.setattr(sweep_module, "CACHED_BYTES", int(cached * 1000))
-    assert sweep_module.group_size(runs, runs * 1000) == size
+    monkeypatch.setattr(compiled, "CACHED_BYTES", int(cached * 1000))
+    assert group_size(runs, runs * 1000) == size
 
 
 def test_held_bytes_are_those_of_what_is_allocated(many):
@@ -203,9 +140,9 @@ def test_held_bytes_count_what_replay_keeps_in_a_byte_as_a_byte():
 @pytest.mark.slow
 def test_static_fields_of_a_task_train_as_programs_of_their_own(tmp_path):
     options = {"steps": 8, "evaluations": 1, "agent_fields": tiny.FIELDS["sac"], "env_fields": {"horizon": 4}}
-    with compilations.heard() as compiled:
+    with compilations.heard() as heard:
         grid = {"env.tyres": ("published", "road"), "env.mass": (1200.0, 1500.0)}
         result = maxent_jax.sweep("sac", "vehicle", grid, seeds=2, out=tmp_path / "run", **options)
-    assert (compiled.count("train"), compiled.count("evaluate")) == (2, 2)
+    assert (heard.count("train"), heard.count("evaluate")) == (2, 2)
     returns = result.metrics["return_deterministic"][:, 0].reshape(4, 2)
     assert len(set(returns[:, 0])) == 4  # the same untrained policy on four different cars

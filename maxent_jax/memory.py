@@ -1,0 +1,92 @@
+"""What runs hold on a device, and whether there is room for them."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import psutil
+
+from envs.fields import InvalidSetting
+from maxent_jax import devices, trainer
+from maxent_jax.agents.base import Agent
+from maxent_jax.programs import Program, Sweep
+
+
+def held_bytes(program: Program) -> int:
+    """Bytes that a program holds on the device: replay, parameters, optimisers, environment states of all its runs."""
+    return tree_bytes(shapes(program))
+
+
+def agent_bytes(program: Program) -> int:
+    """Bytes of the agents' states alone: what a checkpoint holds."""
+    return tree_bytes(shapes(program).agent)
+
+
+def shapes(program: Program) -> trainer.Run:
+    """What a program holds on the device, as shapes; without padding."""
+
+    def one(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
+        return trainer.begin(agent, env, seed, program.schedule)
+
+    axes = (program.agent_axes, program.env_axes, 0)
+    padded = jax.eval_shape(jax.vmap(one, in_axes=axes), program.agent, program.env, program.seeds)
+    runs = len(program.runs)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((runs, *leaf.shape[1:]), leaf.dtype), padded)
+
+
+def tree_bytes(tree: Any) -> int:
+    """Bytes of all arrays of a tree, or of their shapes; a typed key counts 8."""
+
+    def size(leaf: Any) -> int:
+        return leaf.size * (8 if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf.dtype.itemsize)
+
+    return sum(size(leaf) for leaf in jax.tree.leaves(tree))
+
+
+def free_bytes() -> int:
+    """Bytes that the first device can still hold: its own count where it has one, else the machine's free memory."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    return min([psutil.virtual_memory().available, *_container_bytes()])
+
+
+def _container_bytes() -> list[int]:
+    """Bytes that a container's limit leaves; nothing where there is none."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # no such files, or "max"
+        return []
+    return [limit - used]
+
+
+def check_memory(sweep: Sweep, free: float | None = None) -> int:
+    """The bytes that the largest program of a sweep holds; `free` bytes are there, by default what a device has.
+
+    Raises:
+      InvalidSetting: it does not fit; the message says which buffer would.
+    """
+    needed, program = max(((held_bytes(p), p) for p in sweep.programs), key=lambda pair: pair[0])
+    free = devices.memories() * (free_bytes() if free is None else free)
+    if needed <= 0.9 * free:
+        return needed
+    plan, fits = program.schedule, 0
+    if agent_bytes(program) > 0.5 * needed:
+        what = f"agent.hidden = {getattr(program.agent, 'hidden', ())}"
+    elif plan.capacity:
+        what = f"agent.buffer_size = {getattr(program.agent, 'buffer_size', 0)}"
+        rows = tree_bytes(shapes(program).rows)
+        fits = max(0, int((0.9 * free - (needed - rows)) // (rows / plan.capacity)))
+    else:
+        what = f"envs = {plan.envs}"
+    raise InvalidSetting(
+        f"{what}: {len(program.runs)} run(s) need {gigabytes(needed)} of the {gigabytes(free)} that are free; "
+        + (f"must be <= {fits}, or fewer runs" if fits else "must be smaller, or fewer runs")
+    )
+
+
+def gigabytes(count: float) -> str:
+    """Bytes for people."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
