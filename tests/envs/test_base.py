@@ -12,7 +12,7 @@ from envs.fields import InvalidSetting
 from envs.pendulum import PendulumState
 
 TASKS = envs.names()
-SLOW_TO_COMPILE = ("quadrotor", "hopper", "quadruped", "bifurcated_vehicle")
+SLOW_TO_COMPILE = ("vehicle", "quadrotor", "hopper", "quadruped", "bifurcated_vehicle")
 COMPILED = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW_TO_COMPILE else name for name in TASKS]
 """All tasks, for tests that compile their step; those that take long are left to `make test-all`."""
 

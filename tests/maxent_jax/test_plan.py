@@ -59,12 +59,13 @@ def test_counts_the_arithmetic_of_an_update():
     assert 0 < found.step.flops < 1e-3 * found.update.flops
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "agent",
     [
         build(SAC, VALUES),
-        pytest.param(build(SACAdaEnt, VALUES | {"n_samples": 4}), marks=pytest.mark.slow),
-        pytest.param(build(PPO, {"rollout_steps": 64, "batch_size": 8}), marks=pytest.mark.slow),
+        build(SACAdaEnt, VALUES | {"n_samples": 4}),
+        build(PPO, {"rollout_steps": 64, "batch_size": 8}),
     ],
 )
 def test_plans_every_kind_of_agent(agent):
