@@ -133,7 +133,7 @@ def draw(task: str, grid: Result, sac: Result, path: Path, words: str) -> None:
     beside = np.array([plain, [without] * len(alphas)], float)  # None becomes NaN
     drawn, axes = plots.figure(1, 2, width=6.0, height=0.45 * len(thresholds) + 2.4)
     names = [f"threshold {threshold:g}" for threshold in thresholds]
-    _heat(axes[0, 0], np.concatenate([returns, beside]), [*names, "SAC", "SAC, alpha 0"], alphas, "{:,.3g}")
+    _heat(axes[0, 0], np.concatenate([returns, beside]), [*names, "SAC", "SAC, alpha 0"], alphas, "{:,.4g}")
     axes[0, 0].axhline(len(thresholds) - 0.5, color="white", linewidth=3)
     axes[0, 0].set_title(f"{task}: final return of the mean action, mean over seeds", fontsize=9)
     _heat(axes[0, 1], shares, names, alphas, "{:.0%}")
