@@ -72,7 +72,7 @@ def harmless(monkeypatch):
     def accepted(*_, **__):
         raise Accepted
 
-    ends = [(jobs.sweeps, "Compiled"), (registry, "run"), (jax.distributed, "initialize")]
+    ends = [(jobs, "Compiled"), (registry, "run"), (jax.distributed, "initialize")]
     for owner, name in [*ends, (submit, "slurm"), (submit, "attend")]:
         monkeypatch.setattr(owner, name, accepted)
     for name in ("curves", "landscape"):
