@@ -62,7 +62,8 @@ class Saver:
             self.wait()
         self._chunks, self._size = self._chunks + 1, max(size, 1)
         self._trained += chunk.seconds
-        self._longest_chunk = max(self._longest_chunk, chunk.seconds)
+        if chunk.index:  # the prefill says nothing of a chunk's time
+            self._longest_chunk = max(self._longest_chunk, chunk.seconds)
         if self._agree(self._due()):
             self.save(place, chunk)
 

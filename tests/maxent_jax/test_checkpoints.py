@@ -186,9 +186,9 @@ def log(monkeypatch):
     return seen
 
 
-def ran(seconds=1.0):
+def ran(seconds=1.0, index=1):
     """A chunk of two runs."""
-    return Chunk(0, 3, 7, seconds, {"return_training": np.zeros(2, np.float32)}, *state())
+    return Chunk(index, 3, 7, seconds, {"return_training": np.zeros(2, np.float32)}, *state())
 
 
 def follow(saver, chunks, seconds=1.0):
@@ -240,5 +240,7 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_hears_of_its_failure
 def test_the_bound_counts_a_chunk_and_its_checkpoint(log, tmp_path):
     saver = Saver(tmp_path, 1, 2)
     assert saver.bound is None
+    saver.after(place(0), ran(0.1, index=0), 1000)
+    assert saver.bound is None  # the prefill says nothing of what is trained after it
     follow(saver, 3, seconds=10.0)
     assert 20 < saver.bound < 40
