@@ -41,7 +41,7 @@ def test_the_first_ctrl_c_ends_after_the_chunk_and_loses_nothing(tmp_path):
         took = time.monotonic() - asked
     told = "ending after the chunk in flight; Ctrl-C again ends at once; expected within ([0-9]+) s, without a loss"
     (seconds,) = re.findall(told, printed.read_text())
-    assert took < 3 * int(seconds)  # it is told for a machine that does nothing beside
+    assert took < int(seconds)
     assert printed.read_text().splitlines()[-1].startswith("run: interrupted; what ran is written")
     assert "Traceback" not in (tmp_path / "errors").read_text()
 
