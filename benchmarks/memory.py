@@ -118,12 +118,12 @@ def table(rows: dict[str, Any]) -> Table:
     shown = Table(
         "task", "transitions x runs", "held", "needed", "ratio", "temporary", "in place", "process, less tiny's"
     )
-    size = gigabytes
     for task, row in rows.items():
         in_place = f"{row['arrays_aliased']} of {row['arrays_donated']} arrays"
         ratio = f"{row['needed_over_held']:.3f} (goal {GOAL})"
-        process = f"{size(row['process']['full_minus_tiny'])} ({row['process']['over_held']:.3f} of held)"
-        cells = (size(row["held"]), size(row["needed"]), ratio, size(row["temporaries"]), in_place, process)
+        process = f"{gigabytes(row['process']['full_minus_tiny'])} ({row['process']['over_held']:.3f} of held)"
+        held, needed, temporaries = (gigabytes(row[name]) for name in ("held", "needed", "temporaries"))
+        cells = (held, needed, ratio, temporaries, in_place, process)
         shown.add_row(task, f"{row['capacity']:,} x {row['runs']}", *cells)
     return shown
 

@@ -47,14 +47,14 @@ def measure(task: str, seeds: int, console: Console) -> dict[str, Any]:
         )
     summary = result.summary["configurations"][0]
     returns = {acting: summary[f"return_{acting}"] for acting in ("deterministic", "stochastic")}
-    ignorant = max(known[name] for name in yardsticks.BLIND)
+    blind = max(known[name] for name in yardsticks.BLIND)
     return {
         "steps": int(np.nanmax(result.metrics["env_steps"])),
         "seeds": result.config["seeds"],
         "agent_fields": result.config["agent_fields"],
         "seconds": round(time.perf_counter() - began),
         **returns,
-        "beats_zero_and_random": {acting: row["low"] > ignorant for acting, row in returns.items()},
+        "beats_zero_and_random": {acting: row["low"] > blind for acting, row in returns.items()},
         "known": known,
         "curve": {
             "env_steps": [int(steps) for steps in result.metrics["env_steps"][0]],
