@@ -20,7 +20,7 @@ class Reporter:
         """`console=None` is silent; `total_steps` counts the steps of all runs of all programs."""
         self._console = console
         self._total, self._done, self._before = total_steps, 0, 0
-        self._origin = 0  # steps that were done before this process
+        self._origin = 0  # steps that were done before this process trained
         self._began = 0.0
         self._bar: Progress | None = None
         if console is not None and console.is_terminal:
@@ -54,10 +54,9 @@ class Reporter:
         if self._console is None:
             return
         here = chunk.env_steps * len(program.runs)
-        if not self._done + here or not self._began:
-            self._began = (
-                time.perf_counter() - chunk.seconds
-            )  # compiling is not counted: it says nothing of what is left
+        if not self._began:  # compiling and the prefill are not counted: they say nothing of what is left
+            self._began = time.perf_counter() - (chunk.seconds if chunk.index else 0)
+            self._origin = self._origin if chunk.index else self._done + here
         steps = f"{self._done + here:,} of {self._total:,} steps"
         speed = f"{(here - self._before) / chunk.seconds:,.0f} steps/s"
         self._before = here

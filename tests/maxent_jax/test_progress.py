@@ -42,7 +42,7 @@ def test_plain_lines_count_steps_of_all_runs():
     follow(Reporter(output, total_steps=2 * 1010), sweep().programs)
     lines = output.file.getvalue().splitlines()
     assert len(lines) == 3
-    assert lines[0].startswith("  20 of 2,020 steps, 40 steps/s, ")
+    assert lines[0].startswith("  20 of 2,020 steps, 40 steps/s, untrained, ")
     assert lines[1].startswith("  1,020 of 2,020 steps, 2,000 steps/s, ")
     assert lines[2].startswith("  2,020 of 2,020 steps, 2,000 steps/s, 0 s left, ")
     assert all(line.endswith(", return -1 (-3 to 1)") for line in lines)
@@ -62,10 +62,19 @@ def test_remaining_time_follows_the_clock(monkeypatch):
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     output, (program,) = console(), sweep().programs
     reporter = Reporter(output, total_steps=2 * 1010)
-    reporter.chunk(program, chunk(0))  # it took half a second
+    reporter.chunk(program, chunk(0))
     now[0] += 9.6
     reporter.chunk(program, chunk(1))
-    assert "10 s left" in output.file.getvalue().splitlines()[1]  # 1,020 of 2,020 steps in 10.1 s
+    assert "10 s left" in output.file.getvalue().splitlines()[1]  # 1,000 of 2,000 steps in 9.6 s
+
+
+def test_remaining_time_where_training_goes_on_follows_its_first_chunk(monkeypatch):
+    monkeypatch.setattr("time.perf_counter", lambda: 100.0)
+    output, (program,) = console(), sweep().programs
+    reporter = Reporter(output, total_steps=2 * 2010)
+    reporter.goes_on(program, 510)
+    reporter.chunk(program, chunk(2))  # half a second
+    assert "  2,020 of 4,020 steps, 2,000 steps/s, 1 s left, " in output.file.getvalue()
 
 
 def test_untrained_is_said_where_nothing_was_stepped():
