@@ -69,8 +69,8 @@ def reproduce(
     Raises:
       InvalidSetting: no such experiment, preset or task; a folder holds something else, or was begun with other
         settings.
-      Fault: an experiment stopped for damage, or because nothing is left to show; of several the others are run before
-        that is told.
+      Fault: an experiment stopped for damage, or because nothing is left to show.
+      Of several experiments the others are run before either is told of one.
     """
     if name not in names():
         raise fields.unknown(f"experiment {name!r}", name, names())
@@ -89,16 +89,18 @@ def reproduce(
     for path in paths:  # all of them, before the first is run for hours
         if not _begun(path):
             check_out(path, needed=NEEDED)
-    faults = []
+    stopped: dict[Path, Fault | InvalidSetting] = {}
     for run, path in zip(chosen.values(), paths, strict=True):
         try:
             _one(run, preset, path, force, console)
-        except Fault as fault:
+        except (Fault, InvalidSetting) as error:
             if len(paths) == 1:
                 raise
-            faults.append(f"{path}: {fault}")
-    if faults:
-        raise Fault(f"{len(faults)} of {len(paths)} experiments stopped, the others are finished; {'; '.join(faults)}")
+            stopped[path] = error
+    if stopped:
+        kind = Fault if any(isinstance(error, Fault) for error in stopped.values()) else InvalidSetting
+        causes = "; ".join(f"{path}: {error}" for path, error in stopped.items())
+        raise kind(f"{len(stopped)} of {len(paths)} experiments stopped, the others are finished; {causes}")
     return paths
 
 

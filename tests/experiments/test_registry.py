@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 import experiments
+from envs.fields import InvalidSetting
 from experiments import bifurcation, control, landscape, registry, threshold, toy
 from maxent_jax.faults import Fault
 
@@ -97,16 +98,17 @@ def test_what_was_broken_off_goes_on_unless_forced(ran, monkeypatch):
     assert not (path / "half").exists()
 
 
-def test_a_fault_of_one_experiment_is_told_when_the_others_have_run(ran, monkeypatch):
-    def damaged(path, preset, console):
-        raise Fault("all seeds failed")
+@pytest.mark.parametrize("kind", [Fault, InvalidSetting])
+def test_what_stops_one_experiment_is_told_when_the_others_have_run(kind, ran, monkeypatch):
+    def stop(path, preset, console):
+        raise kind("all seeds failed")
 
-    monkeypatch.setitem(registry.EXPERIMENTS, "toy", damaged)
+    monkeypatch.setitem(registry.EXPERIMENTS, "toy", stop)
     told = "1 of 2 experiments stopped, the others are finished; reproduced/toy-quick: all seeds failed"
-    with pytest.raises(Fault, match=f"^{told}$"):
+    with pytest.raises(kind, match=f"^{told}$"):
         experiments.reproduce("quick")
     assert ran == [("vehicle", "quick")]
-    with pytest.raises(Fault, match=r"^all seeds failed$"):
+    with pytest.raises(kind, match=r"^all seeds failed$"):
         experiments.reproduce("toy", preset="quick")
 
 
