@@ -27,9 +27,10 @@ def mapped(step: Step) -> Step:
     Returns:
       The same over states and actions with a leading axis; a surrounding `vmap` over runs is put in blocks, too.
     """
+    traced = jax.jit(step)  # once for all programs: a step with contacts takes seconds to trace
 
     def at_once(env: Any, state: Any, action: jax.Array) -> Any:
-        return jax.vmap(step, (None, 0, 0))(env, state, action)
+        return jax.vmap(traced, (None, 0, 0))(env, state, action)
 
     @jax.custom_batching.custom_vmap
     def in_blocks(env: Any, state: Any, action: jax.Array) -> Any:

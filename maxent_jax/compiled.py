@@ -78,18 +78,16 @@ def lower(program: Program, name: str) -> jax.stages.Lowered:
         return trainer.train(agent, env, run, counters, plan)
 
     in_axes, out_axes = (*field_axes, 0, None), (0, None, 0)
-    begins = jax.vmap(begin, (*field_axes, 0))
     if name == "begin":
-        return devices.spread(begins, (*field_axes, 0), 0).lower(*given, seeds)
-    run = jax.eval_shape(begins, *given, seeds)
+        return devices.spread(jax.vmap(begin, (*field_axes, 0)), (*field_axes, 0), 0).lower(*given, seeds)
     if name == "evaluate":
         looks = jax.vmap(trainer.evaluate, in_axes)
-        return devices.spread(looks, in_axes, 0).lower(*given, run, counters)
+        return devices.spread(looks, in_axes, 0).lower(*given, program.shapes, counters)
     mapped = {
         "prefill": jax.vmap(prefill, in_axes, out_axes),
         "train": _train_in_groups(jax.vmap(train, in_axes, out_axes), field_axes),
     }[name]
-    return devices.spread(mapped, in_axes, out_axes, donate=(2,)).lower(*given, run, counters)
+    return devices.spread(mapped, in_axes, out_axes, donate=(2,)).lower(*given, program.shapes, counters)
 
 
 def group_size(runs: int, agents: int) -> int:

@@ -9,7 +9,6 @@ import psutil
 
 from envs.fields import InvalidSetting
 from maxent_jax import devices, trainer
-from maxent_jax.agents.base import Agent
 from maxent_jax.programs import Program, Sweep
 
 
@@ -25,14 +24,8 @@ def agent_bytes(program: Program) -> int:
 
 def shapes(program: Program) -> trainer.Run:
     """What a program holds on the device, as shapes; without padding."""
-
-    def one(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
-        return trainer.begin(agent, env, seed, program.schedule)
-
-    axes = (program.agent_axes, program.env_axes, 0)
-    padded = jax.eval_shape(jax.vmap(one, in_axes=axes), program.agent, program.env, program.seeds)
     runs = len(program.runs)
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((runs, *leaf.shape[1:]), leaf.dtype), padded)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((runs, *leaf.shape[1:]), leaf.dtype), program.shapes)
 
 
 def tree_bytes(tree: Any) -> int:

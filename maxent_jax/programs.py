@@ -1,6 +1,7 @@
 """Many runs as one program: seeds and leaf-field grids are mapped, values of static fields are programs in turn."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -88,6 +89,16 @@ class Program:
         """Of all runs and their padding."""
         seeds = [info.seed for info in self.runs]
         return np.array(seeds + seeds[-1:] * self.padding, np.uint32)
+
+    @functools.cached_property
+    def shapes(self) -> trainer.Run:
+        """What all of them, and their padding, hold on the devices, as shapes; traced once."""
+
+        def begin(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
+            return trainer.begin(agent, env, seed, self.schedule)
+
+        axes = (self.agent_axes, self.env_axes, 0)
+        return jax.eval_shape(jax.vmap(begin, in_axes=axes), self.agent, self.env, self.seeds)
 
     @property
     def total_updates(self) -> int:

@@ -5,6 +5,7 @@ scatter, a batched condition would run both of its branches.
 """
 
 import dataclasses
+import functools
 import math
 from fractions import Fraction
 from typing import Any
@@ -188,14 +189,15 @@ def prefill(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule
 def train(agent: Agent, env: Any, run: Run, counters: Counters, plan: Schedule) -> tuple[Run, Counters, Metrics]:
     """One chunk: `plan.iterations` times collect and learn; a run that fails keeps the agent that it came with."""
     before = run.agent
-    iteration: Any = on_policy_iteration if isinstance(agent, OnPolicyAgent) else off_policy_iteration
-    shapes = jax.eval_shape(lambda: iteration(agent, env, run, counters, plan)[2])
+    one: Any = on_policy_iteration if isinstance(agent, OnPolicyAgent) else off_policy_iteration
+    iteration = jax.jit(functools.partial(one, plan=plan))  # its shapes and its use share one trace
+    shapes = jax.eval_shape(lambda: iteration(agent, env, run, counters)[2])
     means = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     def body(carry: Any, done: jax.Array) -> tuple[Any, None]:
         run, counters, means, finished = carry
         now = agent.scheduled(counters.updates / (plan.total_updates * agent.gradient_steps))
-        run, counters, metrics, ended = iteration(now, env, run, counters, plan)
+        run, counters, metrics, ended = iteration(now, env, run, counters)
         means = jax.tree.map(lambda mean, new: mean + (new - mean) / (done + 1.0), means, metrics)
         return (run, counters, means, add_finished(finished, ended)), None
 
