@@ -47,6 +47,8 @@ MARGIN = 0.01
 """How much of the task's range a clear difference is, and what is gained in a quarter of a budget that is too small."""
 MOST_RIVALS = 5
 """Configurations with the highest returns that are asked whether better was possible: a sweep may have hundreds."""
+NAMED = 5
+"""Configurations that a sentence names, for the same reason."""
 OF_ENTROPY = ("alpha", "auto_alpha", "target_entropy", "alpha_lr", "entropy_coef", "threshold")
 """Fields in which a counterpart may differ."""
 OF_LEARNING = ("timeout_is_termination", "observe_time", "observe_rates")
@@ -164,7 +166,7 @@ def _judge(entry: Entry, others: Sequence[Entry], yardsticks: Yardsticks | None)
     parts = {other.name: ahead(finals[other.name]) for other in others if counterpart(entry, other)}
     best = sorted(finals, key=lambda name: _middle(finals[name]), reverse=True)[:MOST_RIVALS]
     rivals = {name: parts.get(name) or ahead(finals[name]) for name in dict.fromkeys([*parts, *best])}
-    better = [f"{name} by {more}" for name, more in rivals.items() if _above(more, margin)]
+    better = _named({name: more for name, more in rivals.items() if _above(more, margin)})
     known = {name: ahead(values) for name, values in (yardsticks.knowing if yardsticks else {}).items()}
     better += [f"the yardstick {name} by {more}" for name, more in known.items() if _above(more, margin)]
     needed = f"at least {margin:.4g}, {MARGIN:.0%} of the task's range" if margin else "the interval above 0"
@@ -173,7 +175,7 @@ def _judge(entry: Entry, others: Sequence[Entry], yardsticks: Yardsticks | None)
         why = f"Nothing beside it shows that better was possible within {steps:,} steps ({seen}; needed: {needed})."
         return Verdict(about, NO_VERDICT, (why,))
     possible = f"Better was possible within {steps:,} steps: {'; '.join(better)} (needed: {needed})."
-    causes = [f"{name} by {more}" for name, more in parts.items() if _above(more, margin)]
+    causes = _named({name: more for name, more in parts.items() if _above(more, margin)})
     if causes:
         why = f"With all else alike, but for entropy, it is better: {'; '.join(causes)} (needed: {needed})."
         return Verdict(about, MISLEADS, (why,))
@@ -189,10 +191,16 @@ def _no_cause(parts: Mapping[str, stats.Estimate], margin: float) -> str:
     if not parts:
         return "That entropy is why is not shown: no run beside it differs from it in entropy alone."
     open_ones = [name for name, more in parts.items() if more.high is None or more.high > margin]
-    listed = "; ".join(f"{name} by {more}" for name, more in parts.items())
+    listed = "; ".join(_named(parts))
     if open_ones:
         return f"Without entropy it is not clearly better: {listed}; more seeds could show it."
     return f"Without entropy it is no better: {listed}; something else stands in the way."
+
+
+def _named(differences: Mapping[str, stats.Estimate]) -> list[str]:
+    """Configurations and how much they are better, in words; of very many the first ones."""
+    words = [f"{name} by {more}" for name, more in differences.items()]
+    return words if len(words) <= NAMED else [*words[:NAMED], f"and {len(words) - NAMED} more"]
 
 
 def still_rising(entry: Entry) -> stats.Estimate:

@@ -46,6 +46,13 @@ def test_a_counterpart_without_entropy_that_is_better_convicts_it(judge):
     assert "sac (alpha 0) by 5 [" in str(found)
 
 
+def test_of_many_the_first_are_named(judge):
+    grid = {"threshold": [float(value) for value in np.linspace(0.1, 0.8, 8)]}
+    found = judge((curves(0), {}), (np.tile(curves(5), (8, 1)), {"agent": "sac_adaent", "grid": grid}))
+    assert str(found).count(" by 5 [") == 5
+    assert "; and 3 more (needed:" in str(found)
+
+
 def test_so_does_one_that_switches_it_off(judge):
     assert judge((curves(0), {}), (curves(5), {"agent": "sac_adaent"})).word == verdict.MISLEADS
 
@@ -152,6 +159,17 @@ def test_three_counterparts_that_are_as_good_seldom_convict(judge, draw):
         sides = [(np.full(9, 1.0) * draw(rng, 5)[:, None], options) for options in ({}, *others)]
         words.append(judge(*sides, yardsticks=known(1.0)).word)
     assert words.count(verdict.MISLEADS) <= 0.05 * len(words)
+
+
+@pytest.mark.slow
+def test_a_grid_of_counterparts_that_are_as_good_convicts_about_as_often_as_one_comparison_may(judge):
+    """Twice that often is what is allowed: chance alone moves the count of so few cases."""
+    rng, words = np.random.default_rng(0), []
+    grid = {"threshold": [float(value) for value in np.linspace(0.05, 0.95, 19)]}
+    for _ in range(80):
+        own, others = (rng.standard_normal(runs)[:, None] + np.zeros(9) for runs in (5, 5 * 19))
+        words.append(judge((own, {}), (others, {"agent": "sac_adaent", "grid": grid}), yardsticks=known(1.0)).word)
+    assert words.count(verdict.MISLEADS) <= 0.1 * len(words)
 
 
 def test_a_range_begins_at_the_best_of_those_that_see_nothing():
