@@ -210,7 +210,7 @@ def test_path_radius_scales_path_start_and_reward():
 # Whole episodes
 
 
-@pytest.mark.parametrize("tyres", ["published", "road"])
+@pytest.mark.parametrize("tyres", ["published", pytest.param("road", marks=pytest.mark.slow)])
 def test_100_k_random_steps(tyres):
     actions = jax.random.uniform(KEY, (512, 200, 2), minval=-1.0)
     states = batched(make(tyres=tyres), actions)

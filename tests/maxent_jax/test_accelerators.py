@@ -61,7 +61,7 @@ def test_chunk_lowers_for_accelerators_without_calls_to_the_host(agent, task):
     assert "outfeed" not in text
 
 
-@pytest.mark.parametrize("agent", tiny.agents(main=("sac_adaent", "ppo")))
+@pytest.mark.parametrize("agent", tiny.agents())
 def test_nothing_is_transferred_inside_a_chunk(agent):
     compiled = Compiled(programs(agent, "toy"))
     with jax.transfer_guard("allow"):
