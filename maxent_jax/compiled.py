@@ -68,9 +68,6 @@ def lower(program: Program, name: str) -> jax.stages.Lowered:
     # only shapes: arrays of this process alone are none of a program of several
     *given, seeds, counters = jax.eval_shape(lambda: (program.agent, program.env, program.seeds, trainer.no_steps()))
 
-    def begin(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
-        return trainer.begin(agent, env, seed, plan)
-
     def prefill(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
         return trainer.prefill(agent, env, run, counters, plan)
 
@@ -79,7 +76,7 @@ def lower(program: Program, name: str) -> jax.stages.Lowered:
 
     in_axes, out_axes = (*field_axes, 0, None), (0, None, 0)
     if name == "begin":
-        return devices.spread(jax.vmap(begin, (*field_axes, 0)), (*field_axes, 0), 0).lower(*given, seeds)
+        return devices.spread(program.begin, (*field_axes, 0), 0).lower(*given, seeds)
     if name == "evaluate":
         looks = jax.vmap(trainer.evaluate, in_axes)
         return devices.spread(looks, in_axes, 0).lower(*given, program.shapes, counters)

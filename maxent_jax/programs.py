@@ -90,15 +90,18 @@ class Program:
         seeds = [info.seed for info in self.runs]
         return np.array(seeds + seeds[-1:] * self.padding, np.uint32)
 
+    def begin(self, agent: Agent, env: Any, seeds: jax.Array) -> trainer.Run:
+        """Fresh runs of the agent and the task that a device has, one a seed."""
+
+        def one(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
+            return trainer.begin(agent, env, seed, self.schedule)
+
+        return jax.vmap(one, (self.agent_axes, self.env_axes, 0))(agent, env, seeds)
+
     @functools.cached_property
     def shapes(self) -> trainer.Run:
         """What all of them, and their padding, hold on the devices, as shapes; traced once."""
-
-        def begin(agent: Agent, env: Any, seed: jax.Array) -> trainer.Run:
-            return trainer.begin(agent, env, seed, self.schedule)
-
-        axes = (self.agent_axes, self.env_axes, 0)
-        return jax.eval_shape(jax.vmap(begin, in_axes=axes), self.agent, self.env, self.seeds)
+        return jax.eval_shape(self.begin, self.agent, self.env, self.seeds)
 
     @property
     def total_updates(self) -> int:

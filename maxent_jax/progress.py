@@ -55,8 +55,11 @@ class Reporter:
             return
         here = chunk.env_steps * len(program.runs)
         if not self._began:  # compiling and the prefill are not counted: they say nothing of what is left
-            self._began = time.perf_counter() - (chunk.seconds if chunk.index else 0)
-            self._origin = self._origin if chunk.index else self._done + here
+            self._began = time.perf_counter()
+            if chunk.index:
+                self._began -= chunk.seconds
+            else:
+                self._origin = self._done + here
         steps = f"{self._done + here:,} of {self._total:,} steps"
         speed = f"{(here - self._before) / chunk.seconds:,.0f} steps/s"
         self._before = here
