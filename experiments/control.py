@@ -1,7 +1,7 @@
 """The control tasks: entropy in every amount, and agents without, beside those who know the task or nothing."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,20 +60,26 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> list[Res
     """Train all agents on one task, draw their curves, print who ends where; everything goes below `path`."""
     known = yardsticks.recorded(task)
     results = [train(entry, task, path / entry.folder, preset, console) for entry in entries(preset)]
-    rows = table(results, known)
+    rows = table(tables.entries(results), known)
     record(path / "outcome.json", preset, results, rows)
     (path / "figures").mkdir(exist_ok=True)
     draw(results, task, path / "figures" / "curves.png", caption(preset, results, rows))
-    if console is not None:
-        shown = Table(
-            *("agent", "mean action: IQM, 95 % interval", "sampled", "better than sac, probability", "minutes"),
-            title=f"{task}, preset {preset}",
-        )
-        for row in rows:
-            returns = (stats.shown(row[key]) for key in ("deterministic", "stochastic", "better_than_sac"))
-            shown.add_row(row["agent"], *returns, stats.digits(row["minutes"]))
-        console.print(shown)
+    show(console, rows, f"{task}, preset {preset}")
     return results
+
+
+def show(console: Console | None, rows: list[dict[str, Any]], title: str) -> None:
+    """Print who ends where."""
+    if console is None:
+        return
+    shown = Table(
+        *("agent", "mean action: IQM, 95 % interval", "sampled", "better than sac, probability", "minutes"),
+        title=title,
+    )
+    for row in rows:
+        returns = (stats.shown(row[key]) for key in ("deterministic", "stochastic", "better_than_sac"))
+        shown.add_row(row["agent"], *returns, stats.digits(row["minutes"]))
+    console.print(shown)
 
 
 def entries(preset: str) -> tuple[Entry, ...]:
@@ -117,7 +123,7 @@ def steps(agent: str, task: str, preset: str) -> int | None:
 
 def caption(preset: str, results: list[Result], rows: list[dict[str, Any]]) -> str:
     """Budget and nets, who ends highest, the verdicts, and what all that does not show."""
-    known = [row for row in rows[: len(results)] if row["deterministic"]["iqm"] is not None]
+    known = [row for row in rows if row["deterministic"].get("iqm") is not None]  # no yardstick has one
     best = max(known, key=lambda row: row["deterministic"]["iqm"], default=None)
     found = "All seeds of all agents failed." if best is None else _highest(best)
     return f"Preset {preset}: {budget(results)} {found} {judged(results)} {limits(results)}"
@@ -146,9 +152,7 @@ def draw(results: list[Result], task: str, path: Path, caption: str) -> None:
     shown = [*panels[: len(results)], minutes, finals]
     for ax in shown:
         plots.draw_lines(ax, lines)
-    ends = [ax.get_ylim() for ax in shown]
-    for ax in shown:
-        ax.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
+    plots.same_heights(shown)
     for ax in axes[:, 1:-1].flat:
         ax.set_ylabel("")
     handles, names = minutes.get_legend_handles_labels()
@@ -162,32 +166,32 @@ def draw(results: list[Result], task: str, path: Path, caption: str) -> None:
     plots.save(drawn, path)
 
 
-def table(results: list[Result], known: Any) -> list[dict[str, Any]]:
+def table(found: Sequence[tables.Entry], known: Any) -> list[dict[str, Any]]:
     """Final returns, agents and yardsticks alike.
 
     Args:
-      results: the runs, SAC first.
+      found: the configurations, SAC first.
       known: rows of `yardsticks.recorded`.
 
     Returns:
-      One row each; whether an agent's seeds are better than SAC's is asked at the steps that both have. What the
-      controllers that were not trained return has no second way of acting, no minutes, and no seeds.
+      One row each; whether an agent's seeds are better than SAC's is asked at the steps that both have. Minutes are
+      those of the whole run directory. What the controllers that were not trained return has no second way of acting,
+      no minutes, and no seeds.
     """
     ways = {"deterministic": "return_deterministic", "stochastic": "return_stochastic"}
-    sac = tables.Entry(results[0], 0)
     rows = []
-    for result in results:
-        final, entry = result.summary["configurations"][0], tables.Entry(result, 0)
-        better = None if result is results[0] else compare.improvement(sac, entry)
+    for entry in found:
+        result, final = entry.result, entry.result.summary["configurations"][entry.index]
+        better = None if entry is found[0] else compare.improvement(found[0], entry)
         rows.append(
             {
-                "agent": plots.label(result, 0),
+                "agent": plots.label(result, entry.index),
                 **{way: final[column] for way, column in ways.items()},
                 "better_than_sac": None if better is None else dataclasses.asdict(better),
                 "switched_share": final["switched_share"],
                 "steps": result.summary["env_steps"],
                 "minutes": result.summary["elapsed_seconds"] / 60,
-                **agreeing.of_configuration(result),
+                **agreeing.of_configuration(result, entry.index),
             }
         )
     nothing = dict.fromkeys(("stochastic", "better_than_sac", "switched_share", "steps", "minutes"))

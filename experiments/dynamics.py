@@ -46,7 +46,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
     rows = [
         {"variant": variant, **row, "gain": gain(first[result.config["agent"]], result)}
         for variant, trained in runs.items()
-        for result, row in zip(trained, control.table(trained, known={}), strict=True)
+        for result, row in zip(trained, control.table(tables.entries(trained), known={}), strict=True)
     ]
     record(path / "outcome.json", preset, results, rows)
     (path / "figures").mkdir(exist_ok=True)

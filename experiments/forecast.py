@@ -3,8 +3,9 @@
     python -m experiments.forecast [TASK...]
 
 Every run of `control` with the preset `paper`, planned as `maxent-jax plan` does it: by the compiled program; nothing
-of the real size is allocated. Without a task all of them, which compiles for half an hour. What is found replaces
-those tasks' rows in `docs/forecast.json`, of which `python -m experiments.results` makes a table.
+of the real size is allocated. Without a task all of them, which compiles for half an hour. What is found, with device
+and versions, replaces what is known of those tasks in `docs/forecast.json`, of which `python -m experiments.results`
+makes a table.
 """
 
 import json
@@ -21,12 +22,17 @@ from maxent_jax.compiled import lower
 from maxent_jax.memory import held_bytes
 
 
+def of_task(task: str) -> dict[str, Any]:
+    """What all agents' runs on a task need, of which device and by which versions."""
+    rows = [row(entry, task) for entry in control.ENTRIES]
+    return {"device": runs.device(), "versions": runs.versions(), "rows": rows}
+
+
 def row(entry: control.Entry, task: str) -> dict[str, Any]:
     """What the runs of an agent on a task hold all along, and need while they are trained, in bytes."""
     job = api.prepare(**control.asked(entry, task, "paper"), memory=math.inf)
     (program,) = job.sweep.programs
     return {
-        "task": task,
         "agent": entry.folder,
         "runs": len(program.runs),
         "steps": job.config["steps"],
@@ -42,12 +48,9 @@ def update(tasks: Sequence[str]) -> None:
             raise fields.unknown(f"task {task!r}", task, control.TASKS)
     path = results.DOCS / results.FORECAST
     for task in tasks:
-        rows = [row(entry, task) for entry in control.ENTRIES]
-        known = json.loads(path.read_text())["rows"] if path.exists() else []
-        kept = [old for old in known if old["task"] != task]
-        ordered = sorted(kept + rows, key=lambda one: control.TASKS.index(one["task"]))
-        runs.write_json(path, {"device": runs.device(), "versions": runs.versions(), "rows": ordered})
-        print(f"{task}: {max(one['needed'] for one in rows) / 1e9:.3g} GB at most")
+        found = (json.loads(path.read_text()) if path.exists() else {}) | {task: of_task(task)}
+        runs.write_json(path, {name: found[name] for name in control.TASKS if name in found})
+        print(f"{task}: {max(one['needed'] for one in found[task]['rows']) / 1e9:.3g} GB at most")
 
 
 def main(words: Sequence[str]) -> int:

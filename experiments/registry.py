@@ -10,7 +10,19 @@ from rich.console import Console
 
 from envs import fields
 from envs.fields import InvalidSetting
-from experiments import bifurcation, control, dynamics, landscape, published, rlhf, theory, threshold, toy, vehicle
+from experiments import (
+    bifurcation,
+    control,
+    dynamics,
+    landscape,
+    long,
+    published,
+    rlhf,
+    theory,
+    threshold,
+    toy,
+    vehicle,
+)
 from maxent_jax.faults import Fault
 from maxent_jax.runs import check_out
 
@@ -27,11 +39,12 @@ BY_TASK: dict[str, dict[str, Experiment]] = {
     "landscape": {task: functools.partial(landscape.run, task) for task in landscape.TASKS},
     "threshold": {task: functools.partial(threshold.run, task) for task in threshold.GRIDS},
     "dynamics": {task: functools.partial(dynamics.run, task) for task in dynamics.VARIANTS},
+    "long": {task: functools.partial(long.run, task) for task in long.TASKS},
 }
 """Experiments that are repeated on several tasks, each in a folder of its own."""
 QUICK = ("toy", "vehicle")
 """What `reproduce quick` runs, each with the preset `quick`."""
-BY_COST = ("rlhf", "theory", "toy", "landscape", "control", "dynamics", "threshold", "bifurcation")
+BY_COST = ("rlhf", "theory", "toy", "landscape", "control", "dynamics", "threshold", "long", "bifurcation")
 """What `reproduce all` runs, by what one task takes, the cheapest first; the vehicle is one of the control tasks."""
 
 NEEDED = 20_000_000

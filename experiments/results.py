@@ -84,18 +84,19 @@ def section(name: str, part: str) -> str:
 
 def forecast(found: Outcome) -> str:
     """What `experiments.forecast` found: memory by agent and task."""
-    rows: dict[str, dict[str, str]] = {}
-    for row in found["rows"]:
-        cell = f"{row['held'] / 1e9:,.3g} / {row['needed'] / 1e9:,.3g}"
-        rows.setdefault(row["agent"], {})[row["task"]] = cell
-    names = list(dict.fromkeys(row["task"] for row in found["rows"]))
-    cells = [[agent, *(own.get(name, "") for name in names)] for agent, own in rows.items()]
-    count = max(row["runs"] for row in found["rows"])
+    cells: dict[str, dict[str, str]] = {}
+    for name, task in found.items():
+        for row in task["rows"]:
+            cells.setdefault(row["agent"], {})[name] = f"{row['held'] / 1e9:,.3g} / {row['needed'] / 1e9:,.3g}"
+    count = max(row["runs"] for task in found.values() for row in task["rows"])
+    devices = dict.fromkeys(f"{task['device']} by jax {task['versions']['jax']}" for task in found.values())
     return (
         "## What `paper` needs\n\n`python -m experiments.forecast`: GB that the "
         f"{count} runs of an agent in `control --preset paper` hold, and GB on the device while they are trained, of "
-        f"programs compiled for {found['device']}; jax {found['versions']['jax']}; [numbers]({FORECAST}). Other "
-        "experiments need as much per run.\n\n" + table(["agent", *names], cells) + "\n"
+        f"programs compiled for {', '.join(devices)}; [numbers]({FORECAST}). Other "
+        "experiments need as much per run.\n\n"
+        + table(["agent", *found], [[agent, *(own.get(name, "") for name in found)] for agent, own in cells.items()])
+        + "\n"
     )
 
 

@@ -125,6 +125,13 @@ def draw_lines(ax: Axes, lines: Mapping[str, float]) -> None:
     _spread_out(ax, list(lines.values()))
 
 
+def same_heights(axes: Sequence[Axes]) -> None:
+    """Give panels of one kind the same vertical axis, on which all that any of them shows has room."""
+    ends = [ax.get_ylim() for ax in axes]
+    for ax in axes:
+        ax.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
+
+
 def _spread_out(ax: Axes, values: Sequence[float]) -> None:
     """A logarithmic axis where yardsticks are losses of different orders: all but the worst would lie on its edge."""
     if values and max(values) < 0 and min(values) < ORDERS * max(values):

@@ -1,8 +1,9 @@
 """What the commands share: the words that several of them take, and what is made of them."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,14 +123,22 @@ def file_to_write(text: str | Path, *suffixes: str, name: str = "out") -> Path:
     return path
 
 
-def folder_to_write(text: str) -> Path:
-    """A folder to write into, made where it is missing."""
+@contextlib.contextmanager
+def folder_to_write(text: str) -> Iterator[Path]:
+    """A folder to write into, made where it is missing; folders that are still empty when it goes wrong go, too."""
     path = Path(text)
     try:
+        made = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidSetting(f"out = {text!r}: must be a folder that can be written") from error
-    return path
+    try:
+        yield path
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first that is not empty
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 def say_file(path: Path) -> None:

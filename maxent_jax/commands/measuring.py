@@ -46,15 +46,17 @@ def bench_command(words: list[str]) -> None:
         raise fields.unknown(f"NAME {names[0]!r}", names[0], registry.BENCHMARKS)
     if names and names[0] not in within:
         raise InvalidSetting(f"NAME = {names[0]!r}: must be {', '.join(within)} with --preset {preset}")
-    folder = common.folder_to_write(given.options["out"])
     chosen = names or within
-    for number, name in enumerate(chosen, 1):
-        common.CONSOLE.print(f"{number} of {len(chosen)}: {name}: {registry.BENCHMARKS[name].about}", highlight=False)
-        began = time.perf_counter()
-        path = registry.run(name, preset, folder)
-        spread = timing.spread(json.loads(path.read_text()))
-        trust = f"; too noisy to trust: a spread of {spread:.0%}, see its min and max" if spread > timing.NOISY else ""
-        common.CONSOLE.print(f"{path}: {time.perf_counter() - began:.0f} s{trust}", highlight=False, soft_wrap=True)
+    with common.folder_to_write(given.options["out"]) as folder:
+        for number, name in enumerate(chosen, 1):
+            about = f"{number} of {len(chosen)}: {name}: {registry.BENCHMARKS[name].about}"
+            common.CONSOLE.print(about, highlight=False)
+            began = time.perf_counter()
+            path = registry.run(name, preset, folder)
+            spread = timing.spread(json.loads(path.read_text()))
+            noisy = f"; too noisy to trust: a spread of {spread:.0%}, see its min and max"
+            told = f"{path}: {time.perf_counter() - began:.0f} s{noisy if spread > timing.NOISY else ''}"
+            common.CONSOLE.print(told, highlight=False, soft_wrap=True)
 
 
 def reproduce_command(words: list[str]) -> None:

@@ -52,15 +52,16 @@ def theory_command(words: list[str]) -> None:
     options, task = given.options, given.positional[0]
     alpha = misleading.alphas(options["alpha"])
     at = grids.model(task, envs.make(task, **given.env), options["bins"], options["gamma"])
-    folder = common.folder_to_write(options["out"])
-    picture, numbers = (common.file_to_write(folder / f"{task}{suffix}", suffix) for suffix in (".png", ".json"))
-    try:
-        found = misleading.Found(task, at, alpha)
-    except ValueError as error:  # the one thing left that may be wrong: values that are not finite, or not known
-        raise InvalidSetting(f"gamma = {options['gamma']}: {task} cannot be solved exactly with it; {error}") from error
-    for table in misleading.tables(found):
-        common.CONSOLE.print(table)
-    runs.write_json(numbers, found.rows())
-    misleading.draw(found, picture)
-    for path in (picture, numbers):
-        common.say_file(path)
+    with common.folder_to_write(options["out"]) as folder:
+        picture, numbers = (common.file_to_write(folder / f"{task}{suffix}", suffix) for suffix in (".png", ".json"))
+        try:
+            found = misleading.Found(task, at, alpha)
+        except ValueError as error:  # the one thing left that may be wrong: values that are not finite, or not known
+            reason = f"{task} cannot be solved exactly with it; {error}"
+            raise InvalidSetting(f"gamma = {options['gamma']}: {reason}") from error
+        for table in misleading.tables(found):
+            common.CONSOLE.print(table)
+        runs.write_json(numbers, found.rows())
+        misleading.draw(found, picture)
+        for path in (picture, numbers):
+            common.say_file(path)

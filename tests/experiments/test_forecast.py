@@ -11,11 +11,13 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 def test_replay_of_a_million_transitions_is_what_a_run_holds_and_other_tasks_stay(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "DOCS", tmp_path)
     monkeypatch.setattr(control, "ENTRIES", [control.Entry("ddpg", "ddpg")])
-    old = {"task": "vehicle", "agent": "sac"}
-    (tmp_path / results.FORECAST).write_text(json.dumps({"rows": [old, {"task": "acrobot", "agent": "gone"}]}))
+    old, gone = ({"device": name, "versions": {}, "rows": []} for name in ("old", "gone"))
+    (tmp_path / results.FORECAST).write_text(json.dumps({"acrobot": gone, "vehicle": old}))
     forecast.update(["acrobot"])
-    kept, new = json.loads((tmp_path / results.FORECAST).read_text())["rows"]
-    assert kept == old
+    found = json.loads((tmp_path / results.FORECAST).read_text())
+    assert found["vehicle"] == old
+    assert found["acrobot"]["device"] != "gone"
+    (new,) = found["acrobot"]["rows"]
     replay = 10 * 1_000_000 * 4 * (6 + 1 + 3 + 6)
     assert replay < new["held"] < 1.1 * replay
     assert new["held"] < new["needed"] < 1.3 * new["held"]

@@ -43,11 +43,16 @@ def test_a_table_of_agents_is_told_with_budget_and_intervals(tmp_path, monkeypat
 
 
 def test_memory_is_told_by_agent_and_task():
-    rows = [
-        {"task": task, "agent": "sac", "runs": 10, "steps": 5, "held": held, "needed": 2e9}
-        for task, held in (("vehicle", 1.5e9), ("hopper", 1.25e7))
-    ]
-    said = results.forecast({"rows": rows, "device": "a device", "versions": runs.versions()})
+    held = {"vehicle": 1.5e9, "hopper": 1.25e7}
+    found = {
+        task: {
+            "device": "a device",
+            "versions": runs.versions(),
+            "rows": [{"agent": "sac", "runs": 10, "steps": 5, "held": size, "needed": 2e9}],
+        }
+        for task, size in held.items()
+    }
+    said = results.forecast(found)
     assert "| agent | vehicle | hopper |" in said
     assert said.endswith("| sac | 1.5 / 2 | 0.0125 / 2 |\n")
 

@@ -637,8 +637,10 @@ def test_theory_refuses_what_it_cannot_solve(words, said, tmp_path, monkeypatch,
 
 
 def test_theory_refuses_in_one_line_what_only_the_solution_shows(tmp_path, capsys):
-    words = ["theory", "pendulum", "--bins", "3", "--alpha", "1", "--out", str(tmp_path), "--gamma", "1"]
+    out = tmp_path / "a" / "b"
+    words = ["theory", "pendulum", "--bins", "3", "--alpha", "1", "--out", str(out), "--gamma", "1"]
     assert cli.main(words) == 2
+    assert not list(tmp_path.iterdir())
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("maxent-jax: gamma = 1.0: pendulum cannot be solved exactly with it; discount: ")
 

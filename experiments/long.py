@@ -1,0 +1,62 @@
+"""To the end: SAC with and without entropy, and PPO, over all published steps; `control` makes a few per cent."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from experiments import control, published, yardsticks
+from experiments.captions import record
+from maxent_jax import api, plots, stats, tables
+from maxent_jax.runs import Result
+
+TASKS = ("vehicle", "quadrotor")
+ALPHAS = (0.2, 0.0)
+"""The published temperature, and none; both are one program."""
+SEEDS = {"quick": 2, "cpu": 5, "paper": 10}
+QUICK_STEPS = 2_000
+EVALUATIONS = {"quick": 8, "cpu": 40, "paper": 40}
+
+
+def run(task: str, path: Path, preset: str, console: Console | None) -> list[Result]:
+    """Train the agents on one task and draw where they end; everything goes below `path`."""
+    shared: dict[str, Any] = {
+        "seeds": SEEDS[preset],
+        "evaluations": EVALUATIONS[preset],
+        "preset": preset,
+        "resume": True,
+        "console": console,
+    }
+    sac = api.sweep("sac", task, {"alpha": ALPHAS}, steps=steps("sac", task, preset), out=path / "sac", **shared)
+    ppo = api.train("ppo", task, steps=steps("ppo", task, preset), out=path / "ppo", **shared)
+    results = [sac, ppo]
+    rows = control.table(tables.entries(results), yardsticks.recorded(task))
+    record(path / "outcome.json", preset, results, rows)
+    (path / "figures").mkdir(exist_ok=True)
+    draw(results, task, path / "figures" / "curves.png", control.caption(preset, results, rows))
+    control.show(console, rows, f"{task}, preset {preset}")
+    return results
+
+
+def steps(agent: str, task: str, preset: str) -> int:
+    """Environment steps a run: all that are published, whatever a preset would make of them."""
+    return QUICK_STEPS if preset == "quick" else published.row(agent, task).steps
+
+
+def draw(results: list[Result], task: str, path: Path, words: str) -> None:
+    """Learning curves and final returns, beside the yardsticks."""
+    drawn, axes = plots.figure(1, 2, width=5.5, height=4.4)
+    plots.draw_curves(axes[0, 0], results, statistic=stats.iqm)
+    plots.draw_finals(axes[0, 1], results)
+    for ax in axes[0]:
+        plots.draw_lines(ax, yardsticks.lines(task))
+    plots.same_heights(list(axes[0]))
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    drawn.legend(handles, names, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+    drawn.supxlabel(
+        f"{task}. {words} Thin: every seed; bold: interquartile mean of the mean action's returns; band: its 95 % "
+        "interval, seeds resampled. Dots: final returns by seed, beside their interquartile mean and its interval.",
+        fontsize=8,
+        wrap=True,
+    )
+    plots.save(drawn, path)
