@@ -10,7 +10,7 @@ from rich.console import Console
 import experiments
 from experiments import agreeing, control, registry, vehicle, yardsticks
 from experiments.landscape import FAST
-from maxent_jax import cli
+from maxent_jax import cli, tables
 
 ROWS = {
     "planner": {"mean": 2.0, "low": 1.0, "high": 3.0, "std": 0.5, "per_seed": [1.0, 3.0]},
@@ -21,7 +21,7 @@ AGREED = {"agreement_with_exact_comparison": 0.9, "agreement_of_exact_with_itsel
 
 def test_table_holds_agents_and_yardsticks():
     result = untrained.result("sac_adaent", values=((-9.0, -2.0), (-9.0, -4.0)))
-    agent, planner, zero = control.table([result], ROWS)
+    agent, planner, zero = control.table(tables.entries([result]), ROWS)
     assert agent["agent"] == "sac_adaent (alpha 1.0, tau 0.5)"
     assert agent["deterministic"]["mean"] == -3.0
     assert (agent["steps"], agent["better_than_sac"], planner["minutes"]) == (10, None, None)
@@ -34,7 +34,7 @@ def test_table_holds_agents_and_yardsticks():
 def test_table_says_how_probably_an_agent_beats_sac():
     sac = untrained.result("sac", values=((0.0, 1.0), (0.0, 3.0)))
     other = untrained.result("ppo", values=((0.0, 2.0), (0.0, 4.0)))
-    better = control.table([sac, other], {})[1]["better_than_sac"]
+    better = control.table(tables.entries([sac, other]), {})[1]["better_than_sac"]
     assert better["value"] == 0.75  # of four pairs three
     assert better["low"] < 0.75 < better["high"]
 
@@ -42,7 +42,7 @@ def test_table_says_how_probably_an_agent_beats_sac():
 def test_who_made_more_steps_is_compared_where_sac_ends():
     sac = untrained.result("sac", values=((0.0, 3.0), (0.0, 5.0)))
     other = untrained.result("ppo", values=((0.0, 2.0, 9.0), (0.0, 4.0, 9.0)))
-    better = control.table([sac, other], {})[1]["better_than_sac"]
+    better = control.table(tables.entries([sac, other]), {})[1]["better_than_sac"]
     assert better["value"] == 0.25  # 2 and 4 against 3 and 5
 
 
@@ -58,7 +58,7 @@ def trained(monkeypatch):
 
     monkeypatch.setattr(control.api, "train", train)
     monkeypatch.setattr(yardsticks, "recorded", lambda task: ROWS)
-    monkeypatch.setattr(agreeing, "of_configuration", lambda result: AGREED)
+    monkeypatch.setattr(agreeing, "of_configuration", lambda result, index: AGREED)
     return calls
 
 
@@ -105,7 +105,7 @@ def test_an_agent_of_which_every_seed_failed_is_told_and_does_not_stop_the_rest(
 def test_the_caption_has_budget_nets_the_best_verdicts_and_limits():
     sac = untrained.result("sac", "obstacle2d", values=((0.0, 1.0), (0.0, 3.0)))
     other = untrained.result("ppo", "obstacle2d", values=((0.0, 2.0), (0.0, 4.0)))
-    words = control.caption("cpu", [sac, other], control.table([sac, other], ROWS))
+    words = control.caption("cpu", [sac, other], control.table(tables.entries([sac, other]), ROWS))
     for part in (
         "sac: 10 steps, nets 8,",
         "Highest final interquartile mean: ppo",

@@ -35,7 +35,7 @@ def asked(tmp_path, monkeypatch):
         return dataclasses.replace(result, envs=(envs.make(env, **options["env_fields"]),))
 
     monkeypatch.setattr(control.api, "train", train)
-    monkeypatch.setattr(agreeing, "of_configuration", lambda result: {agreeing.NAMES[0]: len(calls)})
+    monkeypatch.setattr(agreeing, "of_configuration", lambda result, index: {agreeing.NAMES[0]: len(calls)})
     return calls
 
 
