@@ -40,3 +40,12 @@ def no_figures():
         for figure in ("curves", "landscape"):
             patch.setattr(plots, figure, lambda shown, path, *rest: path.touch())
         yield
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An almost empty working directory."""
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
