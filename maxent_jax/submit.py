@@ -327,5 +327,5 @@ def _import(module: str, extra: str) -> Any:
         return __import__(module)
     except ImportError as error:
         raise InvalidSetting(
-            f"cluster: {module} is not installed; must be, by the extra {extra!r}: pip install 'maxent-jax[{extra}]'"
+            f"cluster: {module} is not installed; must be, by the extra {extra!r}: pip install -e '.[{extra}]'"
         ) from error

@@ -147,7 +147,7 @@ def check(names: Sequence[str], runs: int) -> tuple[str, ...]:
         found = importlib.util.find_spec(PACKAGES[name])
         if found is None or found.origin is None:  # a folder of that name, such as W&B leaves behind, is no package
             package = f"{PACKAGES[name]} is not installed"
-            raise InvalidSetting(f"tracker {name!r}: {package}; must be: pip install 'maxent-jax[{name}]'")
+            raise InvalidSetting(f"tracker {name!r}: {package}; must be: pip install -e '.[{name}]'")
     if "tensorboard" in names and runs > MOST_EVENT_FILES:
         raise InvalidSetting(f"tracker 'tensorboard': {runs} runs; must be at most {MOST_EVENT_FILES}")
     return tuple(dict.fromkeys(names))

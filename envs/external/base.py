@@ -69,7 +69,7 @@ class Library:
         Raises:
           InvalidSetting: it is not installed, or in a version that is known not to work.
         """
-        rule = f"must be {self.package} >= {self.low}, < {self.below}: pip install 'maxent-jax[{self.package}]'"
+        rule = f"must be {self.package} >= {self.low}, < {self.below}: pip install -e '.[{self.package}]'"
         try:
             installed = self.version
             module = importlib.import_module(self.module)

@@ -354,5 +354,5 @@ def test_what_slurm_is_told(tmp_path, monkeypatch):
 
 def test_a_missing_engine_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(InvalidSetting, match=r"pip install 'maxent-jax\[slurm\]'"):
+    with pytest.raises(InvalidSetting, match=r"pip install -e '\.\[slurm\]'"):
         submit.slurm(submit.Shards(WORDS, tmp_path, 2), 10, {})

@@ -148,7 +148,7 @@ def test_a_package_that_is_missing_is_one_line_and_nothing_is_written(name, tmp_
     monkeypatch.setitem(sys.modules, trackers.PACKAGES[name], None)
     assert cli.main(["train", "sac", "--env", "toy", f"--{name}"]) == 2
     package = trackers.PACKAGES[name]
-    expected = f"tracker '{name}': {package} is not installed; must be: pip install 'maxent-jax[{name}]'"
+    expected = f"tracker '{name}': {package} is not installed; must be: pip install -e '.[{name}]'"
     assert capsys.readouterr().err.strip() == f"maxent-jax: {expected}"
     assert os.listdir() == []
 

@@ -141,7 +141,7 @@ def test_an_observation_that_is_no_vector_is_refused():
         (
             Library("no-such-package", "no_such", "1.2", "2"),
             "no-such-package is not installed; must be no-such-package >= 1.2, < 2: "
-            "pip install 'maxent-jax[no-such-package]'",
+            "pip install -e '.[no-such-package]'",
         ),
         (Library("numpy", "numpy", "0.1", "1"), f"numpy {np.__version__} is installed; must be numpy >= 0.1, < 1: "),
         (
