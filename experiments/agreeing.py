@@ -77,10 +77,10 @@ def of_configuration(result: Result, configuration: int = 0) -> dict[str, float 
     if not isinstance(agent, SACAdaEnt) or agent.comparison != "fast":
         return shares([])
     found = []
-    for row in result.rows(configuration):
+    for row in result.sound(configuration):
         info = result.runs[row]
-        if info.run not in result.failed:
-            key, state = jax.random.key(info.seed), result.agent_state(info.run)
-            seen = trials.visit(Subject(agent, state), env, key, EPISODES).evenly(MOST)
-            found.append(compare(agent, state, seen.obs, jax.random.fold_in(key, 1)).alike(float(agent.threshold)))
+        state = result.agent_state(info.run)
+        visit_key, compare_key = jax.random.split(jax.random.key(info.seed))
+        seen = trials.visit(Subject(agent, state), env, visit_key, EPISODES).evenly(MOST)
+        found.append(compare(agent, state, seen.obs, compare_key).alike(float(agent.threshold)))
     return shares(found)

@@ -153,15 +153,14 @@ def tried(result: Result, configuration: int, name: str, threshold: float, most:
     agent, env = result.agents[configuration], result.envs[configuration]
     assert isinstance(agent, SACAdaEnt)
     studies, compared = [], []
-    for row in result.rows(configuration):
+    for row in result.sound(configuration):
         info = result.runs[row]
-        if info.run in result.failed:
-            continue
-        state, key = result.agent_state(info.run), jax.random.key(info.seed)
+        state = result.agent_state(info.run)
+        study_key, compare_key = jax.random.split(jax.random.key(info.seed))
         dims = study.check_dims(None, env)
-        one = study.study(Subject(agent, state), env, key, ("soft", "plain"), dims, EPISODES, most, DRAWS)
+        one = study.study(Subject(agent, state), env, study_key, ("soft", "plain"), dims, EPISODES, most, DRAWS)
         studies.append(one)
-        compared.append(agreeing.compare(agent, state, one.visits.obs, jax.random.fold_in(key, 1)))
+        compared.append(agreeing.compare(agent, state, one.visits.obs, compare_key))
     if not studies:
         raise Fault(f"run directory {str(result.path)!r}: all seeds of {name} failed; there is no policy to study")
     return Tried(name, studies, threshold, compared)

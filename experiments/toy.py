@@ -14,7 +14,7 @@ from rich.table import Table
 import envs
 from envs.toy import GOOD, START, Toy
 from experiments.captions import budget, limits, record
-from maxent_jax import api, plots, rollout
+from maxent_jax import api, plots, rollout, stats
 from maxent_jax.runs import Result
 
 SEEDS = {"quick": 8, "cpu": 8, "paper": 10}
@@ -101,13 +101,17 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     draw(results, rows, path / "figures" / "toy.png", preset)
     plots.curves(results, path / "figures" / "curves.png", caption=f"{budget(results)} {limits(results)}")
     if console is not None:
-        columns = ("agent", "seeds at +1", "seeds at -1", "mean return", "sampled", "switched")
-        table = Table(*columns, title=f"toy, preset {preset}")
-        for row in rows:
-            share = "" if row["switched_share"] is None else f"{row['switched_share']:.0%}"
-            counts = (f"{row['at_plus_1']} of {row['seeds']}", f"{row['at_minus_1']} of {row['seeds']}")
-            table.add_row(row["agent"], *counts, f"{row['mean']:.2f}", f"{row['sampled_mean']:.2f}", share)
-        console.print(table)
+        console.print(table(rows, f"toy, preset {preset}"))
+
+
+def table(rows: list[dict[str, Any]], title: str) -> Table:
+    """Where the seeds end, for people."""
+    shown = Table("agent", "seeds at +1", "seeds at -1", "mean return", "sampled", "switched", title=title)
+    for row in rows:
+        share = "" if row["switched_share"] is None else f"{row['switched_share']:.0%}"
+        counts = (f"{row['at_plus_1']} of {row['seeds']}", f"{row['at_minus_1']} of {row['seeds']}")
+        shown.add_row(row["agent"], *counts, stats.digits(row["mean"]), stats.digits(row["sampled_mean"]), share)
+    return shown
 
 
 def outcome(results: list[Result]) -> list[dict[str, Any]]:

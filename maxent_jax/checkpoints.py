@@ -97,7 +97,7 @@ def to_host(run: Run, counters: Counters, runs: int) -> State:
     as it lives, the buffer cannot be given away (the chunk would copy all of it): there a compiled program copies, and
     we view the copy. Replay is kept as far as it is filled.
     """
-    plain = jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, (run, counters))
+    plain = jax.tree.map(lambda x: jax.random.key_data(x) if devices.is_key(x) else x, (run, counters))
     on_host = jax.local_devices()[0].platform == "cpu"
     kept, counts = _duplicate(plain) if on_host else plain
     kept, counts = devices.to_host(kept, runs), jax.tree.map(np.asarray, counts)
@@ -109,10 +109,6 @@ def to_host(run: Run, counters: Counters, runs: int) -> State:
 @jax.jit
 def _duplicate(tree: Any) -> Any:
     return jax.tree.map(jnp.copy, tree)
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def save_agents(path: Path, state: Any, share: Share) -> None:
@@ -214,7 +210,7 @@ def load(directory: Path, place: Place, shapes: Run) -> tuple[Run, Counters]:
         raise Fault(f"checkpoint {str(path)!r}: is of another program than this one ({reason})") from error
     rest = jax.tree.unflatten(jax.tree.structure(shapes.replace(agent=None, rows=None)), leaves)
     placed = devices.put_rows(rest.replace(agent=agent, rows=rows), runs)
-    wrapped = jax.tree.map(lambda x, like: jax.random.wrap_key_data(x) if _is_key(like) else x, placed, shapes)
+    wrapped = jax.tree.map(lambda x, like: jax.random.wrap_key_data(x) if devices.is_key(like) else x, placed, shapes)
     return wrapped, devices.place(counters, None)
 
 
@@ -276,7 +272,7 @@ def _fill_up(found: np.ndarray | None, like: Any, runs: int) -> np.ndarray | Non
 def _fit(found: np.ndarray | None, like: Any, runs: int | None = None) -> np.ndarray:
     """An array of a checkpoint as the program wants it, of so many runs; keys stay numbers."""
     shape = like.shape if runs is None else (runs, *like.shape[1:])
-    if _is_key(like):
+    if devices.is_key(like):
         like = jax.eval_shape(jax.random.key_data, like)
         shape = (*shape, *like.shape[len(shape) :])
     if found is None and like.size:

@@ -12,11 +12,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax._src import distributed  # what other libraries join by, too
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "runs"
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether an array, or its shape, is of typed keys."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 PATIENCE_MS = 30 * 24 * 3600 * 1000

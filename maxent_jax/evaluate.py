@@ -1,6 +1,7 @@
 """Saved policies evaluated again: more episodes, other physics, noise or delay."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,7 +62,7 @@ def evaluate(
     tasks = [changed(env, env_fields or {}) for env in result.envs]
     found = []
     for configuration, task in enumerate(tasks):
-        sound = [result.runs[row] for row in result.rows(configuration) if result.runs[row].run not in result.failed]
+        sound = [result.runs[row] for row in result.sound(configuration)]
         if not sound:
             continue
         states = [result.agent_row(info.run) for info in sound]
@@ -93,20 +94,20 @@ def changed(env: Any, values: Mapping[str, Any]) -> Any:
 
 def _returns(agent: Any, env: Any, states: Sequence[Any], episodes: int, seed: int) -> np.ndarray:
     """(runs, 2, episodes) returns, a few runs at a time."""
-
-    @jax.jit
-    def roll_out(agent: Any, env: Any, states: Any, key: jax.Array) -> jax.Array:
-        one = lambda state: trainer.episode_returns(agent, env, state, key, episodes)  # noqa: E731
-        return jax.vmap(one)(states)
-
     size = min(len(states), max(1, AT_ONCE // (2 * episodes)))
     parts = []
     for begin in range(0, len(states), size):
         group = list(states[begin : begin + size])
         padded = group + group[-1:] * (size - len(group))  # one shape: compiled once
         stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *padded)
-        parts.append(np.asarray(roll_out(agent, env, stacked, jax.random.key(seed)))[: len(group)])
+        found = _roll_out(agent, env, stacked, jax.random.key(seed), episodes=episodes)
+        parts.append(np.asarray(found)[: len(group)])
     return np.concatenate(parts).astype(np.float64)
+
+
+@functools.partial(jax.jit, static_argnames="episodes")
+def _roll_out(agent: Any, env: Any, states: Any, key: jax.Array, *, episodes: int) -> jax.Array:
+    return jax.vmap(lambda state: trainer.episode_returns(agent, env, state, key, episodes))(states)
 
 
 def means(returns: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import psutil
 
 from envs.fields import InvalidSetting
@@ -32,7 +31,7 @@ def tree_bytes(tree: Any) -> int:
     """Bytes of all arrays of a tree, or of their shapes; a typed key counts 8."""
 
     def size(leaf: Any) -> int:
-        return leaf.size * (8 if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf.dtype.itemsize)
+        return leaf.size * (8 if devices.is_key(leaf) else leaf.dtype.itemsize)
 
     return sum(size(leaf) for leaf in jax.tree.leaves(tree))
 
@@ -42,17 +41,22 @@ def free_bytes() -> int:
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return min([psutil.virtual_memory().available, *_container_bytes()])
+    return min([psutil.virtual_memory().available, *container_bytes()])
 
 
-def _container_bytes() -> list[int]:
+def container_bytes(folder: Path = Path("/sys/fs/cgroup")) -> list[int]:
     """Bytes that a container's limit leaves; nothing where there is none."""
-    folder = Path("/sys/fs/cgroup")
     try:
         limit, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # no such files, or "max"
         return []
-    return [limit - used]
+    return [limit - used + int(stat.get("inactive_file", 0))]  # files that were read stay until their room is needed
+
+
+def usable(free: float) -> float:
+    """What of the bytes that are free may be planned with: some are for programs and for what they do meanwhile."""
+    return 0.9 * free
 
 
 def check_memory(sweep: Sweep, free: float | None = None) -> int:
@@ -63,7 +67,7 @@ def check_memory(sweep: Sweep, free: float | None = None) -> int:
     """
     needed, program = max(((held_bytes(p), p) for p in sweep.programs), key=lambda pair: pair[0])
     free = devices.memories() * (free_bytes() if free is None else free)
-    if needed <= 0.9 * free:
+    if needed <= usable(free):
         return needed
     plan, fits = program.schedule, 0
     if agent_bytes(program) > 0.5 * needed:
@@ -71,7 +75,7 @@ def check_memory(sweep: Sweep, free: float | None = None) -> int:
     elif plan.capacity:
         what = f"agent.buffer_size = {getattr(program.agent, 'buffer_size', 0)}"
         rows = tree_bytes(shapes(program).rows)
-        fits = max(0, int((0.9 * free - (needed - rows)) // (rows / plan.capacity)))
+        fits = max(0, int((usable(free) - (needed - rows)) // (rows / plan.capacity)))
     else:
         what = f"envs = {plan.envs}"
     raise InvalidSetting(

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from rich.table import Table
 
 from envs import for_training
@@ -160,7 +159,7 @@ def seconds(program: Program, compiling: float = 0.0) -> float:
     began = time.perf_counter()
     compiled = Compiled(small)
     compiling = max(compiling, time.perf_counter() - began)  # the others are as those of the real size
-    run, counters = compiled.begin(*given, np.zeros(len(small.runs), np.uint32)), trainer.no_steps()
+    run, counters = compiled.begin(*given, small.seeds), trainer.no_steps()
     prefilling, (run, counters, _) = _timed(compiled.prefill, *given, run, counters)
     _, (run, counters, _) = _timed(compiled.train, *given, run, counters)
     looking, _ = _timed(compiled.evaluate, *given, run, counters)
@@ -177,7 +176,7 @@ def _tried(program: Program) -> Program:
     plan = program.schedule
     iterations = min(plan.iterations, max(1, TRIED_UPDATES // (plan.updates * program.agent.gradient_steps)))
     short = dataclasses.replace(plan, iterations=iterations, chunks=1)
-    capacity = min(plan.capacity, (short.total_steps + plan.envs - 1) // plan.envs * plan.envs)
+    capacity = trainer.capacity(program.agent, short)
     return dataclasses.replace(program, schedule=dataclasses.replace(short, capacity=capacity))
 
 

@@ -237,7 +237,8 @@ def _draw_episode(ax: Axes, seen: rollout.Episode, threshold: Any, states: Seque
         return
     ax.plot(steps, seen.similarity, color=COLOURS[2], marker="." if len(steps) < 5 else None)
     ax.set_ylabel("similarity")
-    ax.set_ylim(-0.02, 1.05)
+    lowest = np.min(seen.similarity, where=np.isfinite(seen.similarity), initial=0.0)  # some measures go below 0
+    ax.set_ylim(float(lowest) - 0.02, 1.05)
     if threshold is not None:
         ax.axhline(float(threshold), color="#555555", linestyle="--", linewidth=1)
         switched = seen.similarity < float(threshold)

@@ -9,7 +9,7 @@ from typing import Any
 
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import checkpoints, configs, locks, runs
+from maxent_jax import checkpoints, configs, locks, runs, trainer
 from maxent_jax.faults import Fault
 from maxent_jax.programs import Program, Sweep
 from maxent_jax.wholes import SPOILT
@@ -166,10 +166,8 @@ def _longer(program: Program, steps: int) -> Program:
     plan = program.schedule
     chunks = math.ceil(math.ceil(steps / (plan.envs * plan.steps)) / plan.iterations)
     plan = dataclasses.replace(plan, chunks=chunks)
-    if plan.capacity:
-        most = getattr(program.agent, "buffer_size", plan.total_steps) // plan.envs * plan.envs
-        plan = dataclasses.replace(plan, capacity=min(most, plan.total_steps))
-    return dataclasses.replace(program, schedule=plan)
+    capacity = trainer.capacity(program.agent, plan)
+    return dataclasses.replace(program, schedule=dataclasses.replace(plan, capacity=capacity))
 
 
 def _chunks(sweep: Sweep) -> list[int]:

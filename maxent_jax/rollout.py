@@ -8,11 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maxent_jax import landscape
 from maxent_jax.agents.base import Agent
-
-SAMPLES = 100
-"""Draws of the policy at a state, for an agent that does not say how many it compares."""
+from maxent_jax.subject import SAMPLES, Subject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,28 +40,33 @@ def episode(agent: Agent, env: Any, agent_state: Any, key: jax.Array) -> Episode
       agent: the agent.
       env: the bare task.
       agent_state: one run's agent state.
-      key: randomness of the reset and of the similarity's samples.
+      key: randomness of the reset, of the entropy's draws and of the comparison.
 
     Returns:
       The episode.
     """
-    reset_key, act_key, sample_key = jax.random.split(key, 3)
-
-    @jax.jit
-    def step(agent: Agent, env: Any, agent_state: Any, state: Any) -> Any:
-        action = agent.act(agent_state, state.obs, act_key, deterministic=True)
-        return action, env.step(state, action)
-
-    state, time, seen = jax.jit(env.reset)(reset_key), 0, []
+    reset_key, entropy_key, compare_key = jax.random.split(key, 3)
+    state, time, seen = _reset(env, reset_key), 0, []
     while time < int(env.horizon) and (not seen or not state.done):
-        action, after = step(agent, env, agent_state, state)
+        action, after = _step(agent, env, agent_state, state)
         seen.append((state.obs, action, after.reward, state.pipeline_state))
         state, time = after, time + int(after.info["duration"])
     columns = zip(*seen, strict=True)
     obs, action, reward = (np.stack(next(columns)) for _ in range(3))
     world = jax.tree.map(lambda *steps: jnp.stack(steps), *next(columns))
-    alike = similarity(agent, agent_state, obs, sample_key)
-    return Episode(obs, action, reward, entropy(agent, agent_state, obs, sample_key), alike, world)
+    alike = similarity(agent, agent_state, obs, compare_key)
+    return Episode(obs, action, reward, entropy(agent, agent_state, obs, entropy_key), alike, world)
+
+
+@jax.jit
+def _reset(env: Any, key: jax.Array) -> Any:
+    return env.reset(key)
+
+
+@jax.jit
+def _step(agent: Agent, env: Any, agent_state: Any, state: Any) -> Any:
+    action = agent.act(agent_state, state.obs, jax.random.key(0), deterministic=True)  # the mean needs no key
+    return action, env.step(state, action)
 
 
 def entropy(agent: Agent, agent_state: Any, obs: Any, key: jax.Array) -> np.ndarray:
@@ -73,13 +75,13 @@ def entropy(agent: Agent, agent_state: Any, obs: Any, key: jax.Array) -> np.ndar
 
 
 def similarity(agent: Agent, agent_state: Any, obs: Any, key: jax.Array | None = None) -> np.ndarray | None:
-    """How alike the learned landscapes are, over as many draws of the policy as the agent compares.
+    """How alike the learned landscapes are, as the agent itself finds in an update.
 
     Args:
       agent: the agent.
       agent_state: one run's agent state.
       obs: (T, o) states.
-      key: randomness of the draws.
+      key: randomness of the comparison.
 
     Returns:
       (T,) similarities; None for an agent without both landscapes.
@@ -89,13 +91,13 @@ def similarity(agent: Agent, agent_state: Any, obs: Any, key: jax.Array | None =
 
 
 def switched_share(agent: Agent, agent_state: Any, obs: Any, draws: int = 200) -> float | None:
-    """How often the landscapes at a state (o,) are found less similar than the agent's threshold, draw by draw.
+    """How often the landscapes at a state (o,) are found less similar than the agent's threshold.
 
     Args:
       agent: the agent.
       agent_state: one run's agent state.
       obs: (o,) the state.
-      draws: how many comparisons, each over `n_samples` fresh actions.
+      draws: how many comparisons, each with randomness of its own.
 
     Returns:
       The share; None for an agent that does not compare.
@@ -116,10 +118,7 @@ def _entropy(agent: Agent, agent_state: Any, obs: jax.Array, key: jax.Array) -> 
 
 @jax.jit
 def _similarity(agent: Agent, agent_state: Any, obs: jax.Array, key: jax.Array) -> jax.Array | None:
-    repeated = jnp.broadcast_to(obs[:, None], (len(obs), getattr(agent, "n_samples", SAMPLES), obs.shape[-1]))
-    q = agent.q_landscapes(agent_state, repeated, agent.act(agent_state, repeated, key))
-    metric = landscape.METRICS[getattr(agent, "metric", "cosine")]
-    return metric(q["soft"], q["plain"]) if {"soft", "plain"} <= set(q) else None
+    return Subject(agent, agent_state).similarity(obs, key)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -152,7 +152,7 @@ def metric_lines(program: Program, chunk: Chunk, elapsed: float) -> list[dict[st
     """The lines of metrics.jsonl for one chunk, one a run."""
     plan = program.schedule
     steps = plan.chunk_steps if chunk.index else plan.envs * plan.prefill
-    updates = plan.iterations * plan.updates * getattr(program.agent, "gradient_steps", 1) if chunk.index else 0
+    updates = plan.iterations * plan.updates * program.agent.gradient_steps if chunk.index else 0
     shared = {"env_steps": chunk.env_steps, "updates": chunk.updates}
     clocks = {
         "elapsed_seconds": round(elapsed, 3),
@@ -244,6 +244,10 @@ class Result:
         """The runs of a configuration, as rows of `metrics`."""
         return [row for row, info in enumerate(self.runs) if info.configuration == configuration]
 
+    def sound(self, configuration: int) -> list[int]:
+        """Those of `rows` that did not fail."""
+        return [row for row in self.rows(configuration) if self.runs[row].run not in self.failed]
+
     def agent_state(self, run: int) -> Any:
         """The saved state of one run's agent.
 
@@ -319,7 +323,7 @@ class Result:
           A compiled function `(obs, key=None) -> action`; observations (..., o), actions (..., a) in [-1, 1].
         """
         state = self.agent_state(run)
-        agent = self.agents[self.runs[run].configuration]
+        agent = self.agents[self.check_run(run).configuration]
         act = jax.jit(functools.partial(agent.act, deterministic=deterministic))
 
         def policy(obs: jax.Array, key: jax.Array | None = None) -> jax.Array:

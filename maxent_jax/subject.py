@@ -17,8 +17,9 @@ from maxent_jax.agents import SACAdaEnt, agent_name
 from maxent_jax.agents.base import Agent
 from maxent_jax.agents.critics import QAgent, Tracked
 from maxent_jax.networks import Params
-from maxent_jax.rollout import SAMPLES
 
+SAMPLES = 100
+"""Draws of the policy at a state, for an agent that does not say how many it compares."""
 ENVS = 16
 """Environments in which a policy's data are gathered."""
 EXPLORED = 0.1
@@ -57,8 +58,9 @@ class Subject(flax.struct.PyTreeNode):
     @property
     def threshold(self) -> float:
         """Where the rule is judged: the agent's threshold; SAC-AdaEnt's usual one for an agent that never switches."""
-        own = float(getattr(self.agent, "threshold", NEVER))
-        return round(own, 6) if own > NEVER else SACAdaEnt().threshold  # rounded: it is a float32 in the agent
+        if isinstance(self.agent, SACAdaEnt) and self.agent.switches:
+            return round(float(self.agent.threshold), 6)  # which is a float32 in the agent
+        return SACAdaEnt().threshold
 
     def act(self, obs: jax.Array, key: jax.Array, deterministic: bool = False) -> jax.Array:
         """Actions (..., a) at observations (..., o)."""
@@ -72,13 +74,16 @@ class Subject(flax.struct.PyTreeNode):
         assert isinstance(self.agent, QAgent)
         return found | {"plain": self.agent.min_q(self.plain, obs, action)}
 
-    def similarity(self, obs: Any, key: jax.Array) -> jax.Array:
-        """How alike soft and plain are at states (b, o), as the agent itself finds in an update: (b,)."""
+    def similarity(self, obs: jax.Array, key: jax.Array) -> jax.Array | None:
+        """How alike soft and plain are at states (b, o), as the agent itself finds in an update: (b,).
+
+        Over draws of the policy where the agent does not compare; None where it has not both.
+        """
         if isinstance(self.agent, SACAdaEnt):
             return self.agent.compare(self.state, obs, key)
         repeated = jnp.broadcast_to(obs[:, None], (len(obs), self.samples, obs.shape[-1]))
         q = self.landscapes(repeated, self.act(repeated, key))
-        return landscape.cosine(q["soft"], q["plain"])
+        return landscape.cosine(q["soft"], q["plain"]) if {"soft", "plain"} <= set(q) else None
 
 
 def names(subject: Subject, env: Any) -> tuple[str, ...]:

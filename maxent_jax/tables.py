@@ -54,7 +54,7 @@ class Entry:
     @property
     def sound(self) -> list[int]:
         """Those that did not fail."""
-        return [row for row in self.rows if self.result.runs[row].run not in self.result.failed]
+        return self.result.sound(self.index)
 
     @property
     def settings(self) -> dict[str, Any]:

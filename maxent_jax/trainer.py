@@ -133,10 +133,14 @@ def schedule(agent: Agent, steps: int, envs: int = 1, evaluations: int = 20) -> 
     per_chunk = math.ceil(iterations / min(evaluations, iterations))
     chunks = math.ceil(iterations / per_chunk)
     plan = Schedule(envs, prefill, per_iteration, updates, per_chunk, chunks, capacity=0)
-    if isinstance(agent, OnPolicyAgent):
-        return plan
-    capacity = min(agent.buffer_size // envs * envs, plan.total_steps)  # never larger than what can be stored
-    return dataclasses.replace(plan, capacity=capacity)
+    return dataclasses.replace(plan, capacity=capacity(agent, plan))
+
+
+def capacity(agent: Agent, plan: Schedule) -> int:
+    """Rows of a run's replay: whole steps of all environments, and no more than are ever taken; 0 without replay."""
+    if not isinstance(agent, OffPolicyAgent):
+        return 0
+    return min(agent.buffer_size // plan.envs * plan.envs, plan.total_steps)
 
 
 def _steps_and_updates(ratio: float) -> tuple[int, int]:

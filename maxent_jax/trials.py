@@ -17,6 +17,7 @@ import numpy as np
 
 from envs.training import is_finite
 from maxent_jax import blocks, trainer
+from maxent_jax.devices import is_key
 from maxent_jax.subject import Subject
 
 FINE = 201
@@ -95,11 +96,11 @@ def visit(subject: Subject, env: Any, key: jax.Array, episodes: int) -> Visits:
 
 def _to_host(x: jax.Array) -> Any:
     """As numpy, where rows are picked without compiling anything; typed keys stay where they are."""
-    return x if _is_key(x) else np.asarray(x)
+    return x if is_key(x) else np.asarray(x)
 
 
 def _concatenated(*x: Any) -> Any:
-    return x[0] if len(x) == 1 else jnp.concatenate(x) if _is_key(x[0]) else np.concatenate(x)
+    return x[0] if len(x) == 1 else jnp.concatenate(x) if is_key(x[0]) else np.concatenate(x)
 
 
 @functools.partial(jax.jit, static_argnames=("episodes",))
@@ -184,7 +185,7 @@ def _look(subject: Subject, obs: jax.Array, key: jax.Array, grid: Any, *, dims: 
     draw_key, compare_key = jax.random.split(key)
     keys = jax.random.split(draw_key, len(obs))
     draws = jax.vmap(lambda obs, key: subject.act(jnp.broadcast_to(obs, (samples, len(obs))), key))(obs, keys)
-    mean = subject.act(obs, key, deterministic=True)[:, None]
+    mean = subject.act(obs, jax.random.key(0), deterministic=True)[:, None]  # which needs no key
     on_grid = jnp.broadcast_to(mean, (len(obs), len(grid), mean.shape[-1])).at[..., jnp.array(dims)].set(grid)
     candidates = jnp.concatenate([draws, mean, on_grid], axis=1)
 
@@ -193,8 +194,7 @@ def _look(subject: Subject, obs: jax.Array, key: jax.Array, grid: Any, *, dims: 
         return subject.landscapes(jnp.broadcast_to(obs[:, None], (*action.shape[:2], obs.shape[-1])), action)
 
     q = blocks.in_turn(values, (obs, candidates), blocks.few(len(obs), AT_ONCE // candidates.shape[1]))
-    alike = subject.similarity(obs, compare_key) if {"soft", "plain"} <= set(q) else None
-    return candidates, q, alike
+    return candidates, q, subject.similarity(obs, compare_key)
 
 
 def true_returns(
@@ -231,11 +231,7 @@ def true_returns(
 def repeats_of_mean(env: Any) -> int:
     """How often the mean policy has to be followed: once where the task has no noise of its own, else 8 times."""
     state = jax.eval_shape(env.reset, jax.random.key(0))
-    return 8 if any(_is_key(leaf) for leaf in jax.tree.leaves(state)) else 1
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return 8 if any(is_key(leaf) for leaf in jax.tree.leaves(state)) else 1
 
 
 @functools.partial(jax.jit, static_argnames=("mean",))
@@ -255,7 +251,7 @@ def _true_returns(
     world_key, act_key = jax.random.split(key)
     own = jax.vmap(lambda row, again: jax.random.fold_in(jax.random.fold_in(act_key, row), again))(row, again)
     world = jax.vmap(lambda again: jax.random.fold_in(world_key, again))(again)
-    state = jax.tree.map(lambda x: _renewed(x, world) if _is_key(x) else x, state)
+    state = jax.tree.map(lambda x: _renewed(x, world) if is_key(x) else x, state)
 
     def step(state: Any, action: jax.Array, time: jax.Array) -> tuple[Any, jax.Array, jax.Array, jax.Array]:
         state = jax.vmap(env.step)(state, action)

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from envs import fields
-from maxent_jax import landscape, stats, tables
+from maxent_jax import stats, tables
 from maxent_jax.agents import Agent, SACAdaEnt
 from maxent_jax.agents.sac_annealed import SACAnnealed
 from maxent_jax.tables import Entry
@@ -107,7 +107,7 @@ class Verdict:
 def lets_go(agent: Agent) -> bool:
     """Whether an agent maximises entropy only where landscapes agree, or only for a while."""
     if isinstance(agent, SACAdaEnt):
-        return float(agent.threshold) > landscape.LOWEST[agent.metric]
+        return agent.switches
     return isinstance(agent, SACAnnealed)
 
 

@@ -25,13 +25,13 @@ FEWEST_FRAMES_PER_SECOND = 4
 """Films run as fast as the task does, but those of long steps faster."""
 
 
-def film(results: Sequence[Result], path: Path, run: int = 0, flat: bool = False) -> Path:
+def film(results: Sequence[Result], path: Path, run: int | None = None, flat: bool = False) -> Path:
     """Film one episode by the mean action of each run directory, side by side.
 
     Args:
       results: run directories, one beside the other.
       path: the file to write; `.mp4` becomes `.gif` where no encoder is installed.
-      run: which run of each.
+      run: which run of each; None: its first.
       flat: draw the scene even where OpenGL is to be had.
 
     Returns:
@@ -41,7 +41,7 @@ def film(results: Sequence[Result], path: Path, run: int = 0, flat: bool = False
       InvalidSetting: a task that has no scene, or no such run.
       Fault: the encoder stopped; what was at the path stays.
     """
-    strips = [_strip(result, run, flat) for result in results]
+    strips = [_strip(result, result.runs[0].run if run is None else run, flat) for result in results]
     seconds = max(seconds for seconds, _ in strips)
     every = max(1, round(1 / (seconds * MOST_FRAMES_PER_SECOND)))
     frames = _beside([list(frames) for _, frames in strips])[::every]

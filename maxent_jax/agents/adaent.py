@@ -62,6 +62,11 @@ class SACAdaEnt(SAC):
             allowed = " or ".join(FAST_METRICS)
             raise InvalidSetting(f"agent.metric = {self.metric!r}: must be {allowed} with comparison=fast")
 
+    @property
+    def switches(self) -> bool:
+        """Whether any similarity can lie below the threshold."""
+        return float(self.threshold) > landscape.LOWEST[self.metric]
+
     def init(self, key: jax.Array, spec: EnvSpec) -> AdaEntState:
         """SAC's own state, drawn as SAC draws it, and the plain twins."""
         soft = super().init(key, spec)

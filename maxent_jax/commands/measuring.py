@@ -9,11 +9,11 @@ from envs.fields import InvalidSetting
 from experiments import published
 from maxent_jax import api, cache, plan
 from maxent_jax.commands import common
-from maxent_jax.memory import free_bytes
+from maxent_jax.memory import free_bytes, usable
 from maxent_jax.options import FORCE, NO_CACHE, option, parse, required, take_apart
 
 NAME = required("NAME", "the experiment", experiments.names())
-MEMORY = option("memory", float, "gigabytes (1e9 bytes) that the device has; none: what is free here", above=0)
+MEMORY = option("memory", float, "gigabytes (1e9 bytes) that the device has, of which nine tenths are used; none: what is free here", above=0)
 
 
 def plan_command(words: list[str]) -> None:
@@ -23,7 +23,7 @@ def plan_command(words: list[str]) -> None:
         return
     agent, env, given, _ = request
     gigabytes = given.options["memory"]
-    memory = 0.9 * free_bytes() if gigabytes is None else 1e9 * gigabytes
+    memory = usable(free_bytes() if gigabytes is None else 1e9 * gigabytes)
     job = api.prepare(agent, env, **common.asked_of_training(given), memory=float("inf"))
     common.CONSOLE.print(plan.table(plan.estimate(job.sweep.programs[0], memory), memory))
 

@@ -144,7 +144,7 @@ def _table(verdict: dict[str, Any]) -> Table:
 def film_command(words: list[str]) -> None:
     """Film an episode of a trained policy, with its reward, entropy and similarity."""
     known = (
-        option("run", int, "which run of the directory", 0, low=0),
+        option("run", int, "which run of the directory; none: the first", low=0),
         option("beside", str, "another run directory, filmed beside it"),
         option("out", str, "file to write, .mp4 or .gif; none: RUN_DIR/figures/film.mp4"),
         NO_CACHE,

@@ -68,7 +68,7 @@ def _part(name: str) -> str:
 def _opening(results: Sequence[Result]) -> str:
     rows = []
     for result in results:
-        steps, most = max(Entry(result, i).steps for i in range(len(result.agents))), int(result.config["steps"])
+        steps, most = max(entry.steps for entry in tables.entries([result])), int(result.config["steps"])
         state = "finished" if resuming.is_finished(result.path) else f"not finished: {steps:,} of {most:,} steps"
         what = f"{result.config['agent']} on {result.config['env']}"
         size = f"{tables.count(len(result.agents), 'configuration')}, {tables.count(len(result.runs), 'run')}"

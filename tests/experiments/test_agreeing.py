@@ -35,9 +35,16 @@ def test_the_exact_comparison_is_asked_twice_and_the_first_time_with_the_key_of_
     assert list(found.exact[1:]) != list(found.again[1:])
 
 
-def test_every_seed_of_a_configuration_counts_and_agents_that_do_not_compare_fast_have_none():
-    result = fast()
-    found = agreeing.of_configuration(result)
-    assert all(share in np.arange(5) / 4 for share in found.values())  # two seeds, two states each
+def test_every_seed_of_a_configuration_counts_and_agents_that_do_not_compare_fast_have_none(monkeypatch):
+    keys = []
+
+    def compare(agent, state, obs, key):
+        keys.append(key)
+        alike = np.full(len(obs), 0.1 if len(keys) == 1 else 0.99)  # the threshold is 0.9
+        return agreeing.Compared(alike, np.full(len(obs), 0.1), alike)
+
+    monkeypatch.setattr(agreeing, "compare", compare)
+    assert agreeing.of_configuration(fast()) == dict.fromkeys(agreeing.NAMES, 0.5)
+    assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 2
     for agent in ("sac", "sac_adaent"):
         assert agreeing.of_configuration(untrained.result(agent, "toy")) == agreeing.shares([])

@@ -1,12 +1,13 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 import untrained
 
 from experiments import agreeing, landscape, registry
-from maxent_jax import judging, plots
+from maxent_jax import judging, plots, study
 from maxent_jax.faults import Fault
 from maxent_jax.programs import RunInfo
 
@@ -38,12 +39,24 @@ def test_run_tries_both_kinds_and_draws_what_comes_out(tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "save", lambda figure, path: (drawn.update({path.name: figure}), save(figure, path)))
     monkeypatch.setattr(landscape.api, "sweep", sweep)
     monkeypatch.setattr(judging, "RESAMPLES", 20)
-    given = lambda agent, state, obs, key: agreeing.Compared(*[np.linspace(0, 1, len(obs))] * 3)  # noqa: E731
-    monkeypatch.setattr(agreeing, "compare", given)
+    studied, compared, whole = [], [], study.study
+
+    def listen(subject, env, key, *rest):
+        studied.append(key)
+        return whole(subject, env, key, *rest)
+
+    def compare(agent, state, obs, key):
+        compared.append(key)
+        return agreeing.Compared(*[np.linspace(0, 1, len(obs))] * 3)
+
+    monkeypatch.setattr(study, "study", listen)
+    monkeypatch.setattr(agreeing, "compare", compare)
     landscape.run("toy", tmp_path, "cpu", None)
     assert asked == [
         ("sac_adaent", "toy", {"threshold": (-1.0, 0.9)}, 5, {"comparison": "fast", "n_samples": 100}),
     ]
+    used = {tuple(jax.random.key_data(each).tolist()) for key in studied for each in (key, *jax.random.split(key, 3))}
+    assert used.isdisjoint(tuple(jax.random.key_data(key).tolist()) for key in compared)  # no draw serves twice
     assert set(drawn) == {"rule.png", "landscapes-sac.png", "landscapes-sac_adaent.png", "curves.png"}
     rows = json.loads((tmp_path / "outcome.json").read_text())["rows"]
     assert [row["agent"] for row in rows] == ["SAC (threshold -1)", "SAC-AdaEnt (threshold 0.9)"]

@@ -1,9 +1,11 @@
+import io
 import math
 
 import numpy as np
 import pytest
 import scipy.special
 import untrained
+from rich.console import Console
 
 import envs
 from envs.toy import GOOD, START
@@ -66,6 +68,14 @@ def test_outcome_counts_where_the_seeds_end():
     assert row["per_seed"] == [1.0, 1.0, -1.0, -20.0]
     assert row["mean"] == row["sampled_mean"] == pytest.approx(-19 / 4)
     assert row["switched_by_state"] == {"start": None, "good state": None}
+
+
+def test_the_table_has_room_for_a_configuration_of_which_every_seed_failed():
+    counts = {"seeds": 2, "at_plus_1": 0, "at_minus_1": 1, "switched_share": None}
+    rows = [{"agent": name, "mean": mean, "sampled_mean": mean, **counts} for name, mean in (("a", None), ("b", -1.0))]
+    shown = Console(file=io.StringIO(), width=120)
+    shown.print(toy.table(rows, "toy"))
+    assert shown.file.getvalue().count("1 of 2") == 2
 
 
 def test_outcome_says_where_every_seed_switches():

@@ -1,5 +1,6 @@
 import json
 
+import compilations
 import jax
 import made_runs
 import numpy as np
@@ -53,6 +54,15 @@ def test_many_runs_take_turns_and_agree(directory, monkeypatch):
     np.testing.assert_allclose(in_turn.deterministic, together.deterministic, rtol=1e-4)
 
 
+def test_configurations_and_changes_of_the_task_share_a_program(tmp_path):
+    path = made_runs.make(tmp_path / "run", [[1, 2]] * 4, env="pendulum", grid={"gamma": [0.9, 0.95]})
+    result = runs.load(made_runs.with_agents(path))
+    with compilations.heard() as compiled:
+        evaluate.evaluate(result, EPISODES + 1)
+        evaluate.evaluate(result, EPISODES + 1, {"gravity": 5.0})
+    assert sum("roll_out" in name for name in compiled) == 1
+
+
 def test_what_the_policies_do_not_know_is_refused(directory):
     env = runs.load(directory).envs[0]
     with pytest.raises(InvalidSetting, match=r"env.observe_time = True: observation_size would be 4; must stay 3"):
@@ -72,14 +82,15 @@ def test_command_shows_both_tasks_and_the_change(directory, monkeypatch, capsys,
 
     monkeypatch.setattr(trainer, "episode_returns", returns)
     out = tmp_path / "found.json"
-    line = f"evaluate {directory} --episodes 3 --env.gravity 12 --env.reward-scale 1 --out {out}"
+    # five episodes, as in no other test: what is traced once stays
+    line = f"evaluate {directory} --episodes 5 --env.gravity 12 --env.reward-scale 1 --out {out}"
     assert cli.main(line.split()) == 0
     told = capsys.readouterr().out
-    for text in ("as trained", "gravity 12", "change", "11 [11, 11]", "13 [13, 13]", "2 [2, 2]"):
+    for text in ("as trained", "gravity 12", "change", "12 [12, 12]", "14 [14, 14]", "2 [2, 2]"):
         assert text in told
     found = json.loads(out.read_text())
     assert found["changes"] == {"gravity": 12.0, "reward_scale": 1.0}
     (changed,) = found["evaluations"]["gravity 12, reward_scale 1"]
     assert changed["seeds"] == [4, 6]
-    assert changed["deterministic"]["returns"] == [[12.0, 13.0, 14.0]] * 2
-    assert changed["deterministic"]["mean"] == 13.0
+    assert changed["deterministic"]["returns"] == [[12.0, 13.0, 14.0, 15.0, 16.0]] * 2
+    assert changed["deterministic"]["mean"] == 14.0

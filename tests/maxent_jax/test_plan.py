@@ -109,7 +109,7 @@ def test_command_prints_the_plan_and_writes_nothing(tmp_path, monkeypatch, capsy
     small = ["--agent.hidden", "16,16", "--agent.buffer_size", "400", "--agent.batch_size", "8"]
     assert cli.main([*words, *small]) == 0
     shown = capsys.readouterr().out
-    for text in ("runs that fit into 1.0 MB", "updates a run", "3,000", "minutes"):
+    for text in ("runs that fit into 0.9 MB", "updates a run", "3,000", "minutes"):
         assert text in shown
     assert cli.main([*words, *small, "--seeds", "500"]) == 2
     assert "seeds = 500: need" in capsys.readouterr().err

@@ -82,15 +82,19 @@ def test_the_return_is_the_one_that_evaluation_gives(env):
     np.testing.assert_allclose(returns[0], seen.reward.sum(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("metric", landscape.METRICS)
-def test_similarity_is_that_of_the_landscapes_over_draws(metric):
-    agent = fields.build(AGENTS["sac_adaent"], tiny.FIELDS["sac_adaent"] | {"metric": metric})
-    state = jax.jit(agent.init)(jax.random.key(1), envs.spec("pendulum"))
-    obs, key = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32), jax.random.key(2)
+@pytest.mark.parametrize(
+    ("metric", "comparison"), [*((metric, "exact") for metric in landscape.METRICS), ("cosine", "fast")]
+)
+def test_similarity_is_what_an_update_finds(metric, comparison):
+    own = {"metric": metric, "comparison": comparison, "threshold": 0.6}
+    agent, spec = fields.build(AGENTS["sac_adaent"], tiny.FIELDS["sac_adaent"] | own), envs.spec("vehicle")
+    state = jax.jit(agent.init)(jax.random.key(1), spec)
+    obs, key = jax.random.normal(jax.random.key(3), (9, spec.observation_size)), jax.random.key(2)
     found = rollout.similarity(agent, state, obs, key)
-    repeated = jnp.repeat(obs[:, None], agent.n_samples, axis=1)
-    q = jax.jit(lambda: agent.q_landscapes(state, repeated, agent.act(state, repeated, key)))()
-    np.testing.assert_allclose(found, landscape.METRICS[metric](q["soft"], q["plain"]), rtol=1e-4)
+    _, metrics = jax.jit(agent.update_actor)(state, obs, key)
+    assert found is not None
+    np.testing.assert_allclose(np.median(found), metrics["similarity_q50"], rtol=1e-4)
+    np.testing.assert_allclose(np.mean(found < 0.6), metrics["switched_share"], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import importlib.metadata
 import json
@@ -231,6 +232,15 @@ def test_policy_acts_as_the_agent(run, result):
     assert not np.allclose(draw(obs, key), mean)
     with pytest.raises(ValueError, match="needs a key"):
         draw(obs)
+
+
+def test_a_shards_policy_is_its_own_runs(result):
+    """A shard keeps the numbers of the whole sweep, so that a run's number is not its place."""
+    kept = tuple(info for info in result.runs if info.run % 4 == 3)  # of the second and the last configuration
+    shard = dataclasses.replace(runs.load(result.path), runs=kept)
+    obs = np.eye(6, dtype=np.float32)
+    for info in kept:
+        np.testing.assert_array_equal(shard.policy(info.run)(obs), result.policy(info.run)(obs))
 
 
 @pytest.mark.parametrize("run", [8, -1])

@@ -55,11 +55,19 @@ def test_who_has_which_landscapes(name, has):
     assert names(Subject(*shapes(name)), TOY) == has
 
 
-def test_where_the_rule_is_judged():
-    assert [Subject(fields.build(AGENTS["sac_adaent"], {"threshold": t}), None).threshold for t in (0.8, -1.0)] == [
-        0.8,
-        0.9,
-    ]
+@pytest.mark.parametrize(
+    ("values", "judged"),
+    [
+        ({"threshold": 0.8}, 0.8),
+        ({"threshold": -1.0}, 0.9),  # no similarity lies below: it never switches
+        ({"threshold": 0.0}, 0.9),
+        ({"threshold": 0.0, "metric": "regret"}, 0.9),
+        ({"threshold": 0.0, "metric": "pearson"}, 0.0),
+        ({"threshold": -1.0, "metric": "pearson"}, 0.9),
+    ],
+)
+def test_where_the_rule_is_judged(values, judged):
+    assert Subject(fields.build(AGENTS["sac_adaent"], values), None).threshold == judged
 
 
 def test_what_an_agent_lacks_is_learned_beside_it():
@@ -74,6 +82,7 @@ def test_what_an_agent_lacks_is_learned_beside_it():
     assert found.threshold == 0.9
     obs = jnp.eye(6)[:2]
     alike = found.similarity(obs, jax.random.key(1))
+    assert alike is not None
     assert alike.shape == (2,)
     assert np.all((alike >= 0) & (alike <= 1))
 

@@ -78,6 +78,16 @@ def test_every_result_is_in_the_text(folder, page):
         assert f"{name} {version}" in page.text
 
 
+def test_a_sweep_whose_second_program_has_not_begun_is_told_as_far_as_it_is(tmp_path, capsys):
+    path = made_runs.make(tmp_path / "run", np.concatenate([ONE, OTHER]), grid={"hidden": [(8,), (4,)]}, finished=False)
+    lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (path / "metrics.jsonl").write_text("".join(line for line in lines if json.loads(line)["run"] < 3))
+    assert cli.main(["report", str(path)]) == 0
+    text = (path / "report.html").read_text()
+    assert "not finished: 30 of 30 steps" in text
+    assert "2 configurations, 6 runs" in text
+
+
 def test_settings_that_differ_are_told_from_those_alike(page):
     differ, alike = page.text.partition("That differ")[2].split("Alike in all")
     for name in ("env.gravity", "alpha"):
