@@ -13,7 +13,9 @@ from maxent_jax.memory import free_bytes, usable
 from maxent_jax.options import FORCE, NO_CACHE, option, parse, required, take_apart
 
 NAME = required("NAME", "the experiment", experiments.names())
-MEMORY = option("memory", float, "gigabytes (1e9 bytes) that the device has, of which nine tenths are used; none: what is free here", above=0)
+MEMORY = option(
+    "memory", float, "gigabytes (1e9 bytes) of the device, of which nine tenths are used; none: what is free", above=0
+)
 
 
 def plan_command(words: list[str]) -> None:
