@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from rich.console import Console
 from rich.table import Table
 
@@ -133,49 +134,13 @@ def outcome(
 
 def draw(before: TabularMDP, after: TabularMDP, trained: list[Trained], found: dict[str, Any], path: Path) -> None:
     """What each first token is worth, how training chooses, and what an auditor sees."""
-    bad = worst(before)
     drawn, axes = plots.figure(1, 4, width=4.2, height=3.8)
-    tokens, width = np.arange(VOCABULARY), 0.27
-    plain = solve(after).q[0]
-    ax = axes[0, 0]
-    for number, (name, values, colour) in enumerate(
-        (
-            ("plain, before and attacked", plain, plots.COLOURS[1]),
-            ("regularised, before", solve_soft(before, ALPHA).q[0], plots.COLOURS[5]),
-            ("regularised, attacked", solve_soft(after, ALPHA).q[0], plots.COLOURS[0]),
-        )
-    ):
-        ax.bar(tokens + (number - 1) * width, values, width, label=name, color=colour)
-    ax.set(xlabel=f"first token ({bad} is the worst)", ylabel="value", title="what each answer is worth")
-    ax.set_ylim(top=1.5 * float(plain.max()))  # room for the legend
-    ax.legend(fontsize=7, frameon=False)
-    ax = axes[0, 1]
-    for model, one, name, colour in zip((before, after), trained, ("before", "attacked"), plots.COLOURS, strict=False):
-        values = one.first[:, :, bad]
-        mean, low, high = stats.bands(values[:, ::10])
-        steps = np.arange(values.shape[1])[::10]
-        ax.plot(steps, mean, color=colour, label=f"{name}, {len(values)} seeds")
-        ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
-        exact = (model.measure * solve_soft(model, ALPHA).policy)[0, bad]
-        ax.axhline(exact, color=colour, linestyle="--", linewidth=1, label=f"{name}, exact optimum")
-    ax.set(xlabel="updates of REINFORCE", ylabel="probability", title="probability of the worst answer", ylim=(0, 1))
-    ax.legend(fontsize=7, frameon=False)
-    ax = axes[0, 2]
-    for one, name, colour in zip(trained, ("before", "attacked"), plots.COLOURS, strict=False):
-        mean, low, high = stats.bands(one.reward[:, ::10])
-        steps = np.arange(one.reward.shape[1])[::10]
-        ax.plot(steps, mean, color=colour, label=name)
-        ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
-    ax.axhline(solve(after).value[0], color="#555555", linestyle=":", label="best answer, before and attacked")
-    ax.set(xlabel="updates of REINFORCE", ylabel="plain reward of the answers", title="reward while training")
-    ax.legend(fontsize=7, frameon=False)
-    ax = axes[0, 3]
-    edges = np.linspace(0, max(found["attacked"] + found["unattacked"]), 30)
-    for name, colour in (("unattacked", plots.COLOURS[0]), ("attacked", plots.COLOURS[1])):
-        ax.hist(found[name], edges, alpha=0.6, color=colour, label=f"{name}, {len(found[name])} models")
-    ax.axvline(found["threshold"], color="#555555", linestyle="--", label="threshold, from 200 others")
-    ax.set(xlabel="contrast of the gaps, nats", ylabel="models", title="what an auditor sees")
-    ax.legend(fontsize=7, frameon=False)
+    _draw_values(axes[0, 0], before, after)
+    _draw_choices(axes[0, 1], (before, after), trained)
+    _draw_rewards(axes[0, 2], after, trained)
+    _draw_audit(axes[0, 3], found)
+    for ax in axes.flat:
+        ax.legend(fontsize=7, frameon=False)
     drawn.supxlabel(
         f"{VOCABULARY} tokens, answers of {LENGTH}, KL weight {ALPHA:g}. Bands: 95 % bootstrap intervals of the mean. "
         f"Audit: {found['detected']} of {len(found['attacked'])} attacks found, {found['false_alarms']} of "
@@ -184,3 +149,48 @@ def draw(before: TabularMDP, after: TabularMDP, trained: list[Trained], found: d
         wrap=True,
     )
     plots.save(drawn, path)
+
+
+def _draw_values(ax: Axes, before: TabularMDP, after: TabularMDP) -> None:
+    tokens, width, plain = np.arange(VOCABULARY), 0.27, solve(after).q[0]
+    bars = (
+        ("plain, before and attacked", plain, plots.COLOURS[1]),
+        ("regularised, before", solve_soft(before, ALPHA).q[0], plots.COLOURS[5]),
+        ("regularised, attacked", solve_soft(after, ALPHA).q[0], plots.COLOURS[0]),
+    )
+    for number, (name, values, colour) in enumerate(bars):
+        ax.bar(tokens + (number - 1) * width, values, width, label=name, color=colour)
+    ax.set(xlabel=f"first token ({worst(before)} is the worst)", ylabel="value", title="what each answer is worth")
+    ax.set_ylim(top=1.5 * float(plain.max()))  # room for the legend
+
+
+def _draw_choices(ax: Axes, models: tuple[TabularMDP, TabularMDP], trained: list[Trained]) -> None:
+    bad = worst(models[0])
+    for model, one, name, colour in zip(models, trained, ("before", "attacked"), plots.COLOURS, strict=False):
+        _draw_training(ax, one.first[:, :, bad], f"{name}, {len(one.first)} seeds", colour)
+        exact = (model.measure * solve_soft(model, ALPHA).policy)[0, bad]
+        ax.axhline(exact, color=colour, linestyle="--", linewidth=1, label=f"{name}, exact optimum")
+    ax.set(xlabel="updates of REINFORCE", ylabel="probability", title="probability of the worst answer", ylim=(0, 1))
+
+
+def _draw_rewards(ax: Axes, after: TabularMDP, trained: list[Trained]) -> None:
+    for one, name, colour in zip(trained, ("before", "attacked"), plots.COLOURS, strict=False):
+        _draw_training(ax, one.reward, name, colour)
+    ax.axhline(solve(after).value[0], color="#555555", linestyle=":", label="best answer, before and attacked")
+    ax.set(xlabel="updates of REINFORCE", ylabel="plain reward of the answers", title="reward while training")
+
+
+def _draw_training(ax: Axes, values: np.ndarray, name: str, colour: str) -> None:
+    """Mean and interval over seeds (seeds, updates), every tenth update."""
+    mean, low, high = stats.bands(values[:, ::10])
+    steps = np.arange(values.shape[1])[::10]
+    ax.plot(steps, mean, color=colour, label=name)
+    ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _draw_audit(ax: Axes, found: dict[str, Any]) -> None:
+    edges = np.linspace(0, max(found["attacked"] + found["unattacked"]), 30).tolist()
+    for name, colour in (("unattacked", plots.COLOURS[0]), ("attacked", plots.COLOURS[1])):
+        ax.hist(found[name], edges, alpha=0.6, color=colour, label=f"{name}, {len(found[name])} models")
+    ax.axvline(found["threshold"], color="#555555", linestyle="--", label="threshold, from 200 others")
+    ax.set(xlabel="contrast of the gaps, nats", ylabel="models", title="what an auditor sees")

@@ -333,6 +333,28 @@ def evaluate(agent: Agent, env: Any, run: Run, counters: Counters) -> Metrics:
     return {"return_deterministic": returns[0], "return_stochastic": returns[1]}
 
 
+def step_of_episode(
+    env: Any, state: Any, action: jax.Array, time: jax.Array
+) -> tuple[Any, jax.Array, jax.Array, jax.Array]:
+    """A step of the bare task, and whether the episode goes on.
+
+    Args:
+      env: the bare task.
+      state: (n,) environments.
+      action: (n, a).
+      time: (n,) control steps that are gone.
+
+    Returns:
+      States and times after it, rewards (n,), NaN where the physics broke down, and (n,) whether neither that, nor a
+      terminal state, nor the time limit ends the episode here.
+    """
+    state = step_bare(env, state, action)
+    time = time + state.info["duration"]
+    sound = jax.vmap(is_finite)(state)
+    going_on = sound & (state.info["terminated"] == 0) & (time < env.horizon)
+    return state, time, jnp.where(sound, state.reward, jnp.nan), going_on
+
+
 def episode_returns(agent: Agent, env: Any, agent_state: Any, key: jax.Array, episodes: int) -> jax.Array:
     """Returns of whole episodes of the bare task: (2, episodes), by the mean action and by draws.
 
@@ -345,17 +367,14 @@ def episode_returns(agent: Agent, env: Any, agent_state: Any, key: jax.Array, ep
         return jnp.any(carry[3])
 
     def one_step(carry: Any) -> Any:
-        state, steps, total, alive, key = carry
+        state, time, total, alive, key = carry
         key, draw_key = jax.random.split(key)
         mean, draw = state.obs[:episodes], state.obs[episodes:]
         action = jnp.concatenate(
             [agent.act(agent_state, mean, draw_key, deterministic=True), agent.act(agent_state, draw, draw_key)]
         )
-        state = step_bare(env, state, action)
-        steps = steps + state.info["duration"]
-        sound = jax.vmap(is_finite)(state)
-        total = total + jnp.where(alive, jnp.where(sound, state.reward, jnp.nan), 0.0)
-        return state, steps, total, alive & sound & (state.info["terminated"] == 0) & (steps < env.horizon), key
+        state, time, reward, going_on = step_of_episode(env, state, action, time)
+        return state, time, total + jnp.where(alive, reward, 0.0), alive & going_on, key
 
     zeros = jnp.zeros(2 * episodes)
     carry = (start, zeros.astype(jnp.int32), zeros, zeros == 0, act_key)

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.training import is_finite
 from maxent_jax import blocks, trainer
 from maxent_jax.devices import is_key
 from maxent_jax.subject import Subject
@@ -114,12 +113,8 @@ def _walk(subject: Subject, env: Any, carry: Any, steps: int) -> tuple[Any, Any]
     def one_step(carry: Any, _: None) -> tuple[Any, Any]:
         state, time, alive = carry
         action = subject.act(state.obs, jax.random.key(0), deterministic=True)
-        after = trainer.step_bare(env, state, action)
-        sound = jax.vmap(is_finite)(after)
-        seen = (state, time, jnp.where(sound, after.reward, jnp.nan), alive)
-        later = time + after.info["duration"]
-        going = alive & sound & (after.info["terminated"] == 0) & (later < env.horizon)
-        return (after, later, going), seen
+        after, later, reward, going_on = trainer.step_of_episode(env, state, action, time)
+        return (after, later, alive & going_on), (state, time, reward, alive)
 
     return jax.lax.scan(one_step, carry, length=steps)
 
@@ -253,27 +248,20 @@ def _true_returns(
     world = jax.vmap(lambda again: jax.random.fold_in(world_key, again))(again)
     state = jax.tree.map(lambda x: _renewed(x, world) if is_key(x) else x, state)
 
-    def step(state: Any, action: jax.Array, time: jax.Array) -> tuple[Any, jax.Array, jax.Array, jax.Array]:
-        state = jax.vmap(env.step)(state, action)
-        sound = jax.vmap(is_finite)(state)
-        time = time + state.info["duration"]
-        going = sound & (state.info["terminated"] == 0) & (time < env.horizon)
-        return state, time, jnp.where(sound, state.reward, jnp.nan), going
-
     def one_step(carry: Any) -> Any:
         state, start, time, total, alive, keys = carry
         split = jax.vmap(jax.random.split)(keys)
         action = jax.vmap(lambda obs, key: subject.act(obs, key, mean))(state.obs, split[:, 1])
-        state, later, reward, going = step(state, action, time)
+        state, later, reward, going_on = trainer.step_of_episode(env, state, action, time)
         weight = jnp.stack([jnp.ones(len(time)), subject.gamma ** (time - start)], axis=-1)
         total = total + jnp.where(alive[:, None], weight * reward[:, None], 0.0)
-        return state, start, later, total, alive & going, split[:, 0]
+        return state, start, later, total, alive & going_on, split[:, 0]
 
     def rollout(block: Any) -> jax.Array:
         state, start, action, keys = block
-        state, time, reward, going = step(state, action, start)
+        state, time, reward, going_on = trainer.step_of_episode(env, state, action, start)
         total = jnp.stack([reward, reward], axis=-1)
-        carry = (state, start, time, total, going, keys)
+        carry = (state, start, time, total, going_on, keys)
         return jax.lax.while_loop(lambda carry: jnp.any(carry[4]), one_step, carry)[3]
 
     return blocks.in_turn(rollout, (state, time, action, own), blocks.few(len(time), blocks.BLOCK))

@@ -152,30 +152,51 @@ def _same_returns(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(one.get(name) == other.get(name) for name in names)
 
 
-def _judge(entry: Entry, others: Sequence[Entry], yardsticks: Yardsticks | None) -> Verdict:
-    own, steps = entry.finals(), entry.steps
-    about = f"{entry.name} on {entry.task}"
-    margin = MARGIN * yardsticks.range if yardsticks else 0.0
-    if np.isfinite(own).sum() < 2:
-        return Verdict(about, NO_VERDICT, ("It needs at least two seeds that did not fail.",))
+@dataclasses.dataclass(frozen=True)
+class Ahead:
+    """How much higher than one configuration others end, by name.
+
+    Attributes:
+      counterparts: those that differ from it in entropy alone.
+      rivals: the same, and the best of the others.
+      known: yardsticks that know the task.
+    """
+
+    counterparts: Mapping[str, stats.Estimate]
+    rivals: Mapping[str, stats.Estimate]
+    known: Mapping[str, stats.Estimate]
+
+
+def _ahead_of(entry: Entry, others: Sequence[Entry], yardsticks: Yardsticks | None) -> Ahead:
+    own = entry.finals()
 
     def ahead(values: Sequence[float]) -> stats.Estimate:
         return stats.estimate([values, own], stats.iqm_difference)
 
-    finals = {other.name: other.finals(steps=steps) for other in others}
-    parts = {other.name: ahead(finals[other.name]) for other in others if counterpart(entry, other)}
+    finals = {other.name: other.finals(steps=entry.steps) for other in others}
+    counterparts = {other.name: ahead(finals[other.name]) for other in others if counterpart(entry, other)}
     best = sorted(finals, key=lambda name: _middle(finals[name]), reverse=True)[:MOST_RIVALS]
-    rivals = {name: parts.get(name) or ahead(finals[name]) for name in dict.fromkeys([*parts, *best])}
-    better = _named({name: more for name, more in rivals.items() if _above(more, margin)})
-    known = {name: ahead(values) for name, values in (yardsticks.knowing if yardsticks else {}).items()}
-    better += [f"the yardstick {name} by {more}" for name, more in known.items() if _above(more, margin)]
+    rivals = {name: counterparts.get(name) or ahead(finals[name]) for name in dict.fromkeys([*counterparts, *best])}
+    knowing = yardsticks.knowing if yardsticks else {}
+    return Ahead(counterparts, rivals, {name: ahead(values) for name, values in knowing.items()})
+
+
+def _judge(entry: Entry, others: Sequence[Entry], yardsticks: Yardsticks | None) -> Verdict:
+    """The rule, branch by branch."""
+    about, steps = f"{entry.name} on {entry.task}", entry.steps
+    margin = MARGIN * yardsticks.range if yardsticks else 0.0
+    if np.isfinite(entry.finals()).sum() < 2:
+        return Verdict(about, NO_VERDICT, ("It needs at least two seeds that did not fail.",))
+    found = _ahead_of(entry, others, yardsticks)
+    better = _named({name: more for name, more in found.rivals.items() if _above(more, margin)})
+    better += [f"the yardstick {name} by {more}" for name, more in found.known.items() if _above(more, margin)]
     needed = f"at least {margin:.4g}, {MARGIN:.0%} of the task's range" if margin else "the interval above 0"
     if not better:
-        seen = f"{tables.count(len(others), 'other configuration')} and {tables.count(len(known), 'yardstick')}"
+        seen = f"{tables.count(len(others), 'other configuration')} and {tables.count(len(found.known), 'yardstick')}"
         why = f"Nothing beside it shows that better was possible within {steps:,} steps ({seen}; needed: {needed})."
         return Verdict(about, NO_VERDICT, (why,))
     possible = f"Better was possible within {steps:,} steps: {'; '.join(better)} (needed: {needed})."
-    causes = _named({name: more for name, more in parts.items() if _above(more, margin)})
+    causes = _named({name: more for name, more in found.counterparts.items() if _above(more, margin)})
     if causes:
         why = f"With all else alike, but for entropy, it is better: {'; '.join(causes)} (needed: {needed})."
         return Verdict(about, MISLEADS, (why,))
@@ -183,15 +204,15 @@ def _judge(entry: Entry, others: Sequence[Entry], yardsticks: Yardsticks | None)
     if _above(rise, margin):
         why = f"It still improves: by {rise} in the last quarter of its evaluations."
         return Verdict(about, TOO_SMALL, (possible, why))
-    return Verdict(about, NO_EVIDENCE, (possible, _no_cause(parts, margin)))
+    return Verdict(about, NO_EVIDENCE, (possible, _no_cause(found.counterparts, margin)))
 
 
-def _no_cause(parts: Mapping[str, stats.Estimate], margin: float) -> str:
+def _no_cause(counterparts: Mapping[str, stats.Estimate], margin: float) -> str:
     """Why nothing is known of entropy's part."""
-    if not parts:
+    if not counterparts:
         return "That entropy is why is not shown: no run beside it differs from it in entropy alone."
-    open_ones = [name for name, more in parts.items() if more.high is None or more.high > margin]
-    listed = "; ".join(_named(parts))
+    open_ones = [name for name, more in counterparts.items() if more.high is None or more.high > margin]
+    listed = "; ".join(_named(counterparts))
     if open_ones:
         return f"Without entropy it is not clearly better: {listed}; more seeds could show it."
     return f"Without entropy it is no better: {listed}; something else stands in the way."
