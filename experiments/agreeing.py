@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from maxent_jax import trials
 from maxent_jax.agents import SACAdaEnt
+from maxent_jax.rule import trials
+from maxent_jax.rule.subject import Subject
 from maxent_jax.runs import Result
-from maxent_jax.subject import Subject
 
 EPISODES = 3
 MOST = 500

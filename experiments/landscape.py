@@ -15,12 +15,13 @@ from rich.table import Table
 from experiments import agreeing, published, yardsticks
 from experiments.agreeing import Compared
 from experiments.captions import budget, judged, limits, record
-from maxent_jax import api, judging, landscape_figure, plots, stats, study
+from maxent_jax import api, plots, stats
 from maxent_jax.agents import SACAdaEnt
 from maxent_jax.faults import Fault
+from maxent_jax.rule import figure, scores, study
+from maxent_jax.rule.study import Study
+from maxent_jax.rule.subject import NEVER, Subject
 from maxent_jax.runs import Result
-from maxent_jax.study import Study
-from maxent_jax.subject import NEVER, Subject
 
 TASKS = ("toy", "vehicle", "quadrotor", "pendulum")
 SEEDS = {"quick": 5, "cpu": 5, "paper": 10}
@@ -91,8 +92,8 @@ class Tried:
         return {
             "agent": self.name,
             "return_deterministic": summary["return_deterministic"],
-            "verdict": study.verdict(self.studies, self.threshold),
-            "by_exact_comparison": judging.judge(published, self.threshold),
+            "scores": study.score(self.studies, self.threshold),
+            "by_exact_comparison": scores.score(published, self.threshold),
             **agreeing.shares([each.alike(self.threshold) for each in self.compared]),
             "rank_correlation_of_values_with_returns": {
                 name: [check[name] for check in checks] for name in self.studies[0].landscapes
@@ -133,7 +134,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
         one = kind.studies[0]
         shown = list(dict.fromkeys([*one.lowest(3), one.worst_start]))
         about = f"{kind.name} on {task}, first seed, preset {preset}. {budget([result])} {limits([result], SHORT)}"
-        landscape_figure.draw(one, shown, usual, figures / f"landscapes-{stem}.png", about)
+        figure.draw(one, shown, usual, figures / f"landscapes-{stem}.png", about)
     about = f"Preset {preset}: {budget([result])} {judged([result])} {limits([result], SHORT)}"
     lines = yardsticks.lines(task) if task in yardsticks.KNOWING else {}
     plots.curves([result], figures / "curves.png", lines, about)
@@ -169,7 +170,7 @@ def tried(result: Result, configuration: int, name: str, threshold: float, most:
 def main(row: Mapping[str, Any]) -> dict[str, Any]:
     """What the figure tells of a row."""
     reach, acting, way = MAIN
-    return row["verdict"][reach][acting][way]
+    return row["scores"][reach][acting][way]
 
 
 def told(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -216,9 +217,9 @@ def draw(task: str, kinds: Sequence[Tried], path: Path, words: str) -> None:
     drawn, axes = plots.figure(1, len(kinds) + 1, width=4.6, height=4.6)
     for kind, ax, colour in zip(kinds, axes[0], plots.COLOURS, strict=False):
         tested = study.pooled(kind.studies, *MAIN)
-        landscape_figure.draw_scatter(ax, tested, kind.threshold, colour=colour)
+        figure.draw_scatter(ax, tested, kind.threshold, colour=colour)
         ax.set_title(f"{task}, {kind.name}", fontsize=9)
-        landscape_figure.draw_roc(axes[0, -1], tested, kind.threshold, kind.name, colour)
-    landscape_figure.finish_roc(axes[0, -1])
+        figure.draw_roc(axes[0, -1], tested, kind.threshold, kind.name, colour)
+    figure.finish_roc(axes[0, -1])
     drawn.supxlabel(words, fontsize=8, wrap=True)
     plots.save(drawn, path)

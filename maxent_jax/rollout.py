@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from maxent_jax.agents.base import Agent
-from maxent_jax.subject import SAMPLES, Subject
+from maxent_jax.rule.subject import SAMPLES, Subject
 
 
 @dataclasses.dataclass(frozen=True)

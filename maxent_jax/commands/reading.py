@@ -8,13 +8,14 @@ import jax
 from rich.table import Column, Table
 
 from envs.fields import InvalidSetting
-from maxent_jax import cache, landscape_figure, plots, runs, stats, study, video
+from maxent_jax import cache, plots, runs, stats, video
 from maxent_jax.commands import common
 from maxent_jax.options import NO_CACHE, option, parse
 from maxent_jax.programs import RunInfo
+from maxent_jax.rule import figure, study
+from maxent_jax.rule.study import Study
+from maxent_jax.rule.subject import EXPLORED, names, subject_of
 from maxent_jax.runs import Result
-from maxent_jax.study import Study
-from maxent_jax.subject import EXPLORED, names, subject_of
 
 DRAWS = 8
 LANDSCAPE = (
@@ -66,10 +67,10 @@ def landscape_command(words: list[str]) -> None:
     shown = rows if found.worst_start in rows else [*rows, found.worst_start]
     about = _about(result, info, found, beside)
     caption = f"{plots.label(result, info.configuration)} on {about['env']}, seed {info.seed}. {_caption(about)}"
-    landscape_figure.draw(found, shown, subject.threshold, path, caption)
+    figure.draw(found, shown, subject.threshold, path, caption)
     runs.write_json(numbers, about)
-    if about["verdict"] is not None:
-        common.CONSOLE.print(_table(about["verdict"]))
+    if about["scores"] is not None:
+        common.CONSOLE.print(_table(about["scores"]))
     for written in (path, numbers):
         common.say_file(written)
 
@@ -90,7 +91,7 @@ def _about(result: Result, info: RunInfo, found: Study, beside: dict[str, Any]) 
         "dims": list(found.views.dims),
         "episodes": len(found.visits.returns),
         "rank_correlation_of_values_with_returns": found.value_check(),
-        "verdict": study.verdict([found], threshold) if found.compared else None,
+        "scores": study.score([found], threshold) if found.compared else None,
         "states": found.columns(),
         "device": runs.device(),
         "versions": runs.versions(),
@@ -125,18 +126,18 @@ def _caption(about: dict[str, Any]) -> str:
             f"The agent has no plain critics: these were learned beside it, {learned['updates']:,} updates on "
             f"{learned['transitions']:,} transitions of its own draws and {EXPLORED:.0%} random actions."
         )
-    if about["verdict"] is None:
+    if about["scores"] is None:
         words.append(f"The agent learns a {about['landscapes'][0]} landscape only: nothing is compared.")
     if about["failed"]:
         words.append(f"The run has failed at step {about['failed']['step']:,}, and is frozen.")
     return " ".join(words)
 
 
-def _table(verdict: dict[str, Any]) -> Table:
+def _table(found: dict[str, Any]) -> Table:
     """The measures of the rule, in the ways that say most."""
     shown = Table(Column("", no_wrap=True), *(f"choice {reach}, then {acting}, {way}" for reach, acting, way in WAYS))
     for name in SHOWN:
-        entries = (verdict[reach][acting][way][name] for reach, acting, way in WAYS)
+        entries = (found[reach][acting][way][name] for reach, acting, way in WAYS)
         shown.add_row(name.replace("_", " "), *map(stats.shown, entries))
     return shown
 

@@ -7,9 +7,10 @@ import pytest
 import untrained
 
 from experiments import agreeing, landscape, registry
-from maxent_jax import judging, plots, study
+from maxent_jax import plots
 from maxent_jax.faults import Fault
 from maxent_jax.programs import RunInfo
+from maxent_jax.rule import scores, study
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -38,7 +39,7 @@ def test_run_tries_both_kinds_and_draws_what_comes_out(tmp_path, monkeypatch):
     save = plots.save
     monkeypatch.setattr(plots, "save", lambda figure, path: (drawn.update({path.name: figure}), save(figure, path)))
     monkeypatch.setattr(landscape.api, "sweep", sweep)
-    monkeypatch.setattr(judging, "RESAMPLES", 20)
+    monkeypatch.setattr(scores, "RESAMPLES", 20)
     studied, compared, whole = [], [], study.study
 
     def listen(subject, env, key, *rest):
@@ -95,7 +96,7 @@ def test_the_caption_says_what_came_out(area, said):
         "share_soft_wins": entry(0.1),
         "auc_where_choices_differ": area,
     }
-    row = {"agent": "SAC", "verdict": {"anywhere": {"mean": {"undiscounted": found}}}}
+    row = {"agent": "SAC", "scores": {"anywhere": {"mean": {"undiscounted": found}}}}
     words = landscape.caption("toy", "quick", untrained.result("sac_adaent"), [row])
     assert "SAC: of 10 states the soft choice loses in 30% and wins in 10%" in words
     assert f"where choices differ the rule {said}" in words

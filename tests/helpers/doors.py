@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import stubs
 
 from envs import fields
-from maxent_jax.subject import Subject
+from maxent_jax.rule.subject import Subject
 
 
 @flax.struct.dataclass

@@ -21,7 +21,7 @@ def test_landscape_draws_any_run(trained, capsys, monkeypatch):
     assert (found["run"], found["seed"], found["landscapes"]) == (4, 1, ["soft", "plain"])
     assert found["learned_beside"]["updates"] == 5
     assert found["states"]["time"] == [0, 1]  # the toy problem has two, and always begins alike
-    assert found["verdict"]["near"]["draws"]["discounted"]["states"] == 2
+    assert found["scores"]["near"]["draws"]["discounted"]["states"] == 2
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from maxent_jax import judging, plots
-from maxent_jax.study import ACTING, POLICY, REACHES, Study
+from maxent_jax import plots
+from maxent_jax.rule import scores
+from maxent_jax.rule.study import ACTING, POLICY, REACHES, Study
 
 MARKS = {"soft": ("o", plots.COLOURS[0], 9), "plain": ("*", plots.COLOURS[1], 14)}
 """Each landscape's arg-max over all candidates: shape, colour, size."""
@@ -75,7 +76,7 @@ def draw_time(ax: Axes, study: Study, threshold: float) -> None:
     ax.set_title(f"below {threshold:g}: {np.mean(study.views.similarity < threshold):.0%} of the states", fontsize=9)
 
 
-def draw_scatter(ax: Axes, tested: judging.Tested, threshold: float, colour: str = plots.COLOURS[2]) -> None:
+def draw_scatter(ax: Axes, tested: scores.Tested, threshold: float, colour: str = plots.COLOURS[2]) -> None:
     """Similarity against the true advantage of the plain choice; hollow where both choose the same action."""
     for chosen, face in ((~tested.same, colour), (tested.same, "none")):
         ax.scatter(
@@ -92,16 +93,16 @@ def draw_scatter(ax: Axes, tested: judging.Tested, threshold: float, colour: str
     ax.set_title("true advantage of the plain choice", fontsize=9)
 
 
-def draw_roc(ax: Axes, tested: judging.Tested, threshold: float, label: str, colour: str) -> None:
+def draw_roc(ax: Axes, tested: scores.Tested, threshold: float, label: str, colour: str) -> None:
     """The curve of the rule, over the states where the choices differ, with the agent's own point on it."""
     differ = ~tested.same & np.isfinite(tested.advantage) & np.isfinite(tested.similarity)
     alike, loses = tested.similarity[differ], tested.loses[differ]
-    found = judging.area(alike, loses)
+    found = scores.area(alike, loses)
     if not np.isfinite(found):
         kinds = "loses nowhere" if not loses.any() else "loses everywhere"
         ax.plot([], [], color=colour, label=f"{label}: soft {kinds}")
         return
-    _, false, true = judging.roc(alike, loses)
+    _, false, true = scores.roc(alike, loses)
     ax.plot(false, true, color=colour, label=f"{label}: AUC {found:.2f}")
     at = np.mean(alike[~loses] < threshold), np.mean(alike[loses] < threshold)
     ax.plot(*at, "o", color=colour, markersize=6)
@@ -160,7 +161,7 @@ def _draw_returns(ax: Axes, study: Study, row: int) -> None:
     for offset, acting in zip((-0.13, 0.13), ACTING, strict=True):
         alone = study.returns[acting][POLICY][row, :, 0]
         gain = np.stack([study.returns[acting][name][row, :, 0] - alone for name in names])
-        error = judging.uncertainty(gain) if gain.shape[1] > 1 else None
+        error = scores.uncertainty(gain) if gain.shape[1] > 1 else None
         label = f"{FOLLOWED[acting]}; alone {alone.mean():,.4g}"
         colour = ACTING_COLOURS[acting]
         height = np.arange(len(names)) + offset

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 
 from envs.fields import InvalidSetting, unknown
-from maxent_jax import judging, trials
-from maxent_jax.subject import Subject
-from maxent_jax.trials import Views, Visits
+from maxent_jax.rule import scores, trials
+from maxent_jax.rule.subject import Subject
+from maxent_jax.rule.trials import Views, Visits
 
 ACTING = ("mean", "draws")
 """How the policy is followed after a choice: by its mean action, or by draws."""
@@ -60,7 +60,7 @@ class Study:
             return [int(row) for row in np.linspace(0, total - 1, min(count, total)).round()]
         return [int(row) for row in np.argsort(self.views.similarity, kind="stable")[:count]]
 
-    def tested(self, reach: str, acting: str, discounting: str, group: int | None = None) -> judging.Tested:
+    def tested(self, reach: str, acting: str, discounting: str, group: int | None = None) -> scores.Tested:
         """Both choices against each other.
 
         Args:
@@ -73,10 +73,10 @@ class Study:
         plain, soft = (
             self.returns[acting][f"{name} {reach}"][..., DISCOUNTING.index(discounting)] for name in ("plain", "soft")
         )
-        advantage, noise = judging.advantages(plain, soft)
+        advantage, noise = scores.advantages(plain, soft)
         same = np.all(self.actions[f"plain {reach}"] == self.actions[f"soft {reach}"], axis=1)
         groups = self.visits.episode if group is None else np.full(len(same), group)
-        return judging.Tested(self.views.similarity, advantage, noise, same, groups)
+        return scores.Tested(self.views.similarity, advantage, noise, same, groups)
 
     def value_check(self) -> dict[str, float | None]:
         """How well each landscape knows what it is about: its values of its choices against their true returns.
@@ -88,7 +88,7 @@ class Study:
             value = self.views.q[name].max(axis=1)
             earned = self.returns["draws"][f"{name} anywhere"][..., 1].mean(axis=1)
             sound = np.isfinite(earned)
-            r = judging.rank_correlation(value[sound], earned[sound])
+            r = scores.rank_correlation(value[sound], earned[sound])
             found[name] = r if np.isfinite(r) else None
         return found
 
@@ -181,7 +181,7 @@ def study(
     return Study(subject, landscapes, visits, views, actions, returns)
 
 
-def verdict(studies: Sequence[Study], threshold: float) -> dict[str, Any]:
+def score(studies: Sequence[Study], threshold: float) -> dict[str, Any]:
     """What policies of the same kind say together of the rule.
 
     Args:
@@ -189,24 +189,24 @@ def verdict(studies: Sequence[Study], threshold: float) -> dict[str, Any]:
       threshold: of the rule.
 
     Returns:
-      By reach, acting and discounting, what `judging.judge` finds; policies are resampled where there are several,
+      By reach, acting and discounting, what `scores.score` finds; policies are resampled where there are several,
       else episodes.
     """
     return {
         reach: {
-            acting: {way: judging.judge(pooled(studies, reach, acting, way), threshold) for way in DISCOUNTING}
+            acting: {way: scores.score(pooled(studies, reach, acting, way), threshold) for way in DISCOUNTING}
             for acting in ACTING
         }
         for reach in REACHES
     }
 
 
-def pooled(studies: Sequence[Study], reach: str, acting: str, discounting: str) -> judging.Tested:
+def pooled(studies: Sequence[Study], reach: str, acting: str, discounting: str) -> scores.Tested:
     """The states of several policies together, each policy a group of its own; of a single one, each episode."""
     own = [
         one.tested(reach, acting, discounting, None if len(studies) == 1 else number)
         for number, one in enumerate(studies)
     ]
-    return judging.Tested(
-        *(np.concatenate([getattr(one, field.name) for one in own]) for field in dataclasses.fields(judging.Tested))
+    return scores.Tested(
+        *(np.concatenate([getattr(one, field.name) for one in own]) for field in dataclasses.fields(scores.Tested))
     )

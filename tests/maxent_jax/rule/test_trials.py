@@ -9,9 +9,10 @@ from doors import walk, walker
 
 import envs
 from envs import fields
-from maxent_jax import rollout, trials
+from maxent_jax import rollout
 from maxent_jax.agents import AGENTS
-from maxent_jax.subject import Subject
+from maxent_jax.rule import trials
+from maxent_jax.rule.subject import Subject
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 KEY = jax.random.key(5)

@@ -143,7 +143,7 @@ def measures(threshold: float) -> dict[str, Callable[[Tested], float]]:
     }
 
 
-def judge(tested: Tested, threshold: float) -> dict[str, Any]:
+def score(tested: Tested, threshold: float) -> dict[str, Any]:
     """What the states say about the rule, with intervals.
 
     Args:

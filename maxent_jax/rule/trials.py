@@ -17,7 +17,7 @@ import numpy as np
 
 from maxent_jax import blocks, trainer
 from maxent_jax.devices import is_key
-from maxent_jax.subject import Subject
+from maxent_jax.rule.subject import Subject
 
 FINE = 201
 """Grid points of a single dimension."""

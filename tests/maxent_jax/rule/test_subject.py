@@ -8,7 +8,7 @@ import envs
 from envs import fields
 from envs.toy import BAD, GOOD, START
 from maxent_jax.agents import AGENTS
-from maxent_jax.subject import Subject, learn_plain, names, subject_of
+from maxent_jax.rule.subject import Subject, learn_plain, names, subject_of
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 TOY = envs.make("toy", reward_miss=-2.0, half_width=0.5)

@@ -9,9 +9,10 @@ from doors import walk, walker
 import envs
 from envs import fields
 from envs.vehicle import Vehicle
-from maxent_jax import judging, landscape_figure, plots, study
+from maxent_jax import plots
 from maxent_jax.agents import AGENTS
-from maxent_jax.subject import Subject
+from maxent_jax.rule import figure, scores, study
+from maxent_jax.rule.subject import Subject
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -24,7 +25,7 @@ def found():
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr(judging, "RESAMPLES", 50)
+    monkeypatch.setattr(scores, "RESAMPLES", 50)
 
 
 def test_the_advantage_is_what_can_be_counted(found):
@@ -41,13 +42,13 @@ def test_the_advantage_is_what_can_be_counted(found):
 
 
 def test_the_rule_is_right_there(found):
-    verdict = study.verdict([found], 0.95)
-    judged = verdict["near"]["mean"]["undiscounted"]
+    scored = study.score([found], 0.95)
+    judged = scored["near"]["mean"]["undiscounted"]
     assert judged["auc"]["value"] == 1.0
     assert judged["groups"] == 4
     assert judged["rank_correlation"]["value"] < -0.5
-    assert study.verdict([found, found], 0.95)["near"]["mean"]["undiscounted"]["groups"] == 2
-    json.dumps([verdict, found.columns(), found.value_check()], allow_nan=False)
+    assert study.score([found, found], 0.95)["near"]["mean"]["undiscounted"]["groups"] == 2
+    json.dumps([scored, found.columns(), found.value_check()], allow_nan=False)
 
 
 def test_the_states_to_show(found):
@@ -93,7 +94,7 @@ def test_the_figure_of_one_dimension_shows_draws_mean_and_both_choices(found, tm
     figures = []
     monkeypatch.setattr(plots, "save", lambda drawn, path: figures.append(drawn))
     rows = [*found.lowest(2), found.worst_start]
-    landscape_figure.draw(found, rows, 0.95, tmp_path / "x.png", "A caption.")
+    figure.draw(found, rows, 0.95, tmp_path / "x.png", "A caption.")
     (drawn,) = figures
     assert drawn.get_supxlabel() == "A caption."
     axes = np.array(drawn.axes).reshape(4, 3)
@@ -122,7 +123,7 @@ def test_the_figure_of_two_dimensions_has_a_map_for_each_landscape(agent, maps, 
     seen = study.study(subject, env, jax.random.key(1), names, (1, 0), 1, 10, 2)
     figures, save = [], plots.save
     monkeypatch.setattr(plots, "save", lambda drawn, path: (figures.append(drawn), save(drawn, path)))
-    landscape_figure.draw(seen, [seen.worst_start], 0.9, tmp_path / "x.png", "")
+    figure.draw(seen, [seen.worst_start], 0.9, tmp_path / "x.png", "")
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
     drawn = [ax for ax in figures[0].axes if ax.get_title().startswith("learned")]
     assert len(drawn) == maps
