@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import crossings, extended
-from experiments.captions import write_metrics
+from experiments.outcome import write_metrics
 from maxent_jax import runs, stats
 
 

@@ -1,49 +1,14 @@
-"""What the reader of a figure or a table must know of the runs behind it, and the numbers to check it by."""
+"""What the reader of a figure or a table must know of the runs behind it, in sentences."""
 
-import dataclasses
-import gzip
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments import published, yardsticks
-from maxent_jax import freezing, runs, tables, verdict
+from maxent_jax import freezing, stats, tables, verdict
 from maxent_jax.agents import SACAdaEnt
 from maxent_jax.runs import Result
 from maxent_jax.verdict import Verdict
-
-
-def record(path: Path, preset: str, results: list[Result], rows: list[dict[str, Any]], **more: Any) -> None:
-    """Write a table of results and what is behind it.
-
-    Args:
-      path: the JSON to write: the rows, budget, seeds, minutes, device, versions, verdicts, and what is `more`. Beside
-        it comes `metrics.csv.gz`, a row per run and chunk of all that was measured.
-      preset: by which the runs were made.
-      results: the runs.
-      rows: the table.
-      **more: by name.
-    """
-    about = {
-        "preset": preset,
-        "budget": budget(results),
-        "seeds": {result.config["agent"]: result.config["seeds"] for result in results},
-        "minutes": sum(result.summary["elapsed_seconds"] for result in results) / 60,
-        "device": runs.device(),
-        "versions": runs.versions(),
-        "verdicts": [dataclasses.asdict(each) for each in verdicts(results)],
-    }
-    write_metrics(results, path.with_name("metrics.csv.gz"))
-    runs.write_json(path, about | {"rows": rows} | more)
-
-
-def write_metrics(results: list[Result], path: Path) -> None:
-    """Every evaluation of every run as compressed CSV; equal runs give equal bytes, wherever their folder is."""
-    below = [dataclasses.replace(each, path=Path(os.path.relpath(each.path, path.parent))) for each in results]
-    text = tables.csv_text(tables.entries(below))
-    runs.write_whole(path, gzip.compress(text.encode(), mtime=0))
 
 
 def verdicts(results: list[Result]) -> list[Verdict]:
@@ -103,3 +68,16 @@ def _sampled(result: Result) -> list[str]:
     samples = sorted({agent.n_samples for agent in result.agents if hasattr(agent, "n_samples")})  # pyright: ignore
     ways = sorted({f"{agent.comparison} comparison" for agent in result.agents if isinstance(agent, SACAdaEnt)})
     return ([f"n_samples {', '.join(map(str, samples))}"] if samples else []) + ways
+
+
+def comparison(preset: str, results: list[Result], rows: list[dict[str, Any]]) -> str:
+    """Budget and nets, who ends highest, the verdicts, and what all that does not show."""
+    known = [row for row in rows if row["deterministic"].get("iqm") is not None]  # no yardstick has one
+    best = max(known, key=lambda row: row["deterministic"]["iqm"], default=None)
+    found = "All seeds of all agents failed." if best is None else _highest(best)
+    return f"Preset {preset}: {budget(results)} {found} {judged(results)} {limits(results)}"
+
+
+def _highest(row: dict[str, Any]) -> str:
+    final = stats.shown(row["deterministic"])
+    return f"Highest final interquartile mean: {row['agent']}, {final}, after {row['steps']:,} steps."

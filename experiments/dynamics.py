@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments import control, yardsticks
-from experiments.captions import budget, judged, limits, record
-from experiments.control import Entry
+from experiments import contestants, outcome, yardsticks
+from experiments.captions import budget, judged, limits
+from experiments.contestants import Contestant
 from maxent_jax import compare, plots, stats, tables, verdict
 from maxent_jax.runs import Result
 
@@ -36,7 +36,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
     """Train the agents on all variants of a task and draw them beside each other; all of it goes below `path`."""
     runs = {
         variant: [
-            control.train(Entry(agent, agent), task, path / folder(variant) / agent, preset, console, fields)
+            contestants.train(Contestant(agent, agent), task, path / folder(variant) / agent, preset, console, fields)
             for agent in agents(fields)
         ]
         for variant, fields in VARIANTS[task].items()
@@ -46,9 +46,9 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
     rows = [
         {"variant": variant, **row, "gain": gain(first[result.config["agent"]], result)}
         for variant, trained in runs.items()
-        for result, row in zip(trained, control.table(tables.entries(trained), known={}), strict=True)
+        for result, row in zip(trained, outcome.table(tables.entries(trained), known={}), strict=True)
     ]
-    record(path / "outcome.json", preset, results, rows)
+    outcome.record(path / "outcome.json", preset, results, rows)
     (path / "figures").mkdir(exist_ok=True)
     draw(runs, task, path / "figures" / "dynamics.png", f"{task}, preset {preset}: {caption(results, rows)}")
     if console is not None:

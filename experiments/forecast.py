@@ -17,6 +17,7 @@ from typing import Any
 from envs import fields
 from envs.fields import InvalidSetting
 from experiments import control, results
+from experiments.contestants import CONTESTANTS, Contestant, asked
 from maxent_jax import api, plan, runs
 from maxent_jax.compiled import lower
 from maxent_jax.memory import held_bytes
@@ -24,16 +25,16 @@ from maxent_jax.memory import held_bytes
 
 def of_task(task: str) -> dict[str, Any]:
     """What all agents' runs on a task need, of which device and by which versions."""
-    rows = [row(entry, task) for entry in control.ENTRIES]
+    rows = [row(contestant, task) for contestant in CONTESTANTS]
     return {"device": runs.device(), "versions": runs.versions(), "rows": rows}
 
 
-def row(entry: control.Entry, task: str) -> dict[str, Any]:
+def row(contestant: Contestant, task: str) -> dict[str, Any]:
     """What the runs of an agent on a task hold all along, and need while they are trained, in bytes."""
-    job = api.prepare(**control.asked(entry, task, "paper"), memory=math.inf)
+    job = api.prepare(**asked(contestant, task, "paper"), memory=math.inf)
     (program,) = job.sweep.programs
     return {
-        "agent": entry.folder,
+        "agent": contestant.folder,
         "runs": len(program.runs),
         "steps": job.config["steps"],
         "held": held_bytes(program),

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from experiments import agreeing, published, yardsticks
 from experiments.agreeing import Compared
-from experiments.captions import budget, judged, limits, record
+from experiments.captions import budget, judged, limits
+from experiments.outcome import record
 from maxent_jax import api, plots, stats
 from maxent_jax.agents import SACAdaEnt
 from maxent_jax.faults import Fault
@@ -39,8 +40,6 @@ EPISODES = 5
 TESTED = {"quick": 40, "cpu": 200, "paper": 200}
 """States of a policy in which choices are tried."""
 DRAWS = 4
-FAST = {"comparison": "fast", "n_samples": 100}
-"""How the presets below the published one compare: at a fraction of the price, over as many draws as is published."""
 SHOWN = {
     "share_soft_loses": "soft choice loses",
     "share_soft_wins": "soft choice wins",
@@ -114,7 +113,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
         seeds=SEEDS[preset],
         steps=STEPS.get((preset, task)),
         preset=preset,
-        agent_fields={} if preset == "paper" else FAST,
+        agent_fields={} if preset == "paper" else published.FAST,
         evaluations=5 if preset == "quick" else 20,
         out=path / "sac_adaent",
         resume=True,

@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments import control, published, yardsticks
-from experiments.captions import record
+from experiments import outcome, published, yardsticks
+from experiments.captions import comparison
 from maxent_jax import api, plots, stats, tables
 from maxent_jax.runs import Result
 
@@ -30,11 +30,11 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> list[Res
     sac = api.sweep("sac", task, {"alpha": ALPHAS}, steps=steps("sac", task, preset), out=path / "sac", **shared)
     ppo = api.train("ppo", task, steps=steps("ppo", task, preset), out=path / "ppo", **shared)
     results = [sac, ppo]
-    rows = control.table(tables.entries(results), yardsticks.recorded(task))
-    record(path / "outcome.json", preset, results, rows)
+    rows = outcome.table(tables.entries(results), yardsticks.recorded(task))
+    outcome.record(path / "outcome.json", preset, results, rows)
     (path / "figures").mkdir(exist_ok=True)
-    draw(results, task, path / "figures" / "curves.png", control.caption(preset, results, rows))
-    control.show(console, rows, f"{task}, preset {preset}")
+    draw(results, task, path / "figures" / "curves.png", comparison(preset, results, rows))
+    outcome.show(console, rows, f"{task}, preset {preset}")
     return results
 
 

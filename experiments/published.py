@@ -166,6 +166,9 @@ ROWS = {
 for table in ROWS.values():  # a bifurcated task is trained as the task itself
     table |= {f"bifurcated_{task}": table[task] for task in ("pendulum", "vehicle")}
 
+FAST = {"comparison": "fast", "n_samples": 100}
+"""How SAC-AdaEnt compares in experiments below the published steps: cheaply, over as many draws as is published."""
+
 SHRINKS = {
     ("cpu", "toy"): Shrink(steps=20_000),
     ("cpu", "bandit_chain"): Shrink(steps=20_000),

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from envs.fields import InvalidSetting
-from experiments import agreeing
-from experiments.captions import budget, limits, record
-from experiments.landscape import FAST
+from experiments import agreeing, published
+from experiments.captions import budget, limits
+from experiments.outcome import record
 from maxent_jax import api, plots, stats
 from maxent_jax.runs import Result
 
@@ -51,7 +51,7 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> list[Res
         "sac_adaent",
         task,
         {"threshold": thresholds, "alpha": alphas},
-        agent_fields={} if preset == "paper" else FAST,
+        agent_fields={} if preset == "paper" else published.FAST,
         out=path / "sac_adaent",
         **options,
     )

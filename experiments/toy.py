@@ -13,7 +13,8 @@ from rich.table import Table
 
 import envs
 from envs.toy import GOOD, START, Toy
-from experiments.captions import budget, limits, record
+from experiments.captions import budget, limits
+from experiments.outcome import record
 from maxent_jax import api, plots, rollout, stats
 from maxent_jax.runs import Result
 

@@ -8,8 +8,7 @@ import untrained
 from rich.console import Console
 
 import experiments
-from experiments import agreeing, control, registry, vehicle, yardsticks
-from experiments.landscape import FAST
+from experiments import agreeing, captions, contestants, control, outcome, published, registry, vehicle, yardsticks
 from maxent_jax import cli, tables
 
 ROWS = {
@@ -21,7 +20,7 @@ AGREED = {"agreement_with_exact_comparison": 0.9, "agreement_of_exact_with_itsel
 
 def test_table_holds_agents_and_yardsticks():
     result = untrained.result("sac_adaent", values=((-9.0, -2.0), (-9.0, -4.0)))
-    agent, planner, zero = control.table(tables.entries([result]), ROWS)
+    agent, planner, zero = outcome.table(tables.entries([result]), ROWS)
     assert agent["agent"] == "sac_adaent (alpha 1.0, tau 0.5)"
     assert agent["deterministic"]["mean"] == -3.0
     assert (agent["steps"], agent["better_than_sac"], planner["minutes"]) == (10, None, None)
@@ -34,7 +33,7 @@ def test_table_holds_agents_and_yardsticks():
 def test_table_says_how_probably_an_agent_beats_sac():
     sac = untrained.result("sac", values=((0.0, 1.0), (0.0, 3.0)))
     other = untrained.result("ppo", values=((0.0, 2.0), (0.0, 4.0)))
-    better = control.table(tables.entries([sac, other]), {})[1]["better_than_sac"]
+    better = outcome.table(tables.entries([sac, other]), {})[1]["better_than_sac"]
     assert better["value"] == 0.75  # of four pairs three
     assert better["low"] < 0.75 < better["high"]
 
@@ -42,13 +41,13 @@ def test_table_says_how_probably_an_agent_beats_sac():
 def test_who_made_more_steps_is_compared_where_sac_ends():
     sac = untrained.result("sac", values=((0.0, 3.0), (0.0, 5.0)))
     other = untrained.result("ppo", values=((0.0, 2.0, 9.0), (0.0, 4.0, 9.0)))
-    better = control.table(tables.entries([sac, other]), {})[1]["better_than_sac"]
+    better = outcome.table(tables.entries([sac, other]), {})[1]["better_than_sac"]
     assert better["value"] == 0.25  # 2 and 4 against 3 and 5
 
 
 @pytest.fixture
 def trained(monkeypatch):
-    """What `control.train` was asked for; nothing is trained."""
+    """What `contestants.train` was asked for; nothing is trained."""
     calls = []
 
     def train(agent, env, **options):
@@ -56,7 +55,7 @@ def trained(monkeypatch):
         assert options["resume"]
         return untrained.result(agent, "obstacle2d")
 
-    monkeypatch.setattr(control.api, "train", train)
+    monkeypatch.setattr(contestants.api, "train", train)
     monkeypatch.setattr(yardsticks, "recorded", lambda task: ROWS)
     monkeypatch.setattr(agreeing, "of_configuration", lambda result, index: AGREED)
     return calls
@@ -67,7 +66,7 @@ def test_quick_trains_three_agents_and_draws_them_beside_the_yardsticks(tmp_path
     assert [(agent, env) for agent, env, *_ in trained] == [
         (name, "obstacle2d") for name in ("sac", "sac_adaent", "ppo")
     ]
-    assert trained[1][3] == FAST
+    assert trained[1][3] == published.FAST
     assert (tmp_path / "figures" / "curves.png").read_bytes()[:4] == b"\x89PNG"
     outcome = json.loads((tmp_path / "outcome.json").read_text())
     names = [row["agent"].partition(" (")[0] for row in outcome["rows"]]
@@ -92,7 +91,7 @@ def test_an_agent_of_which_every_seed_failed_is_told_and_does_not_stop_the_rest(
         lost = {info.run: {"step": 10, "cause": "loss"} for info in sound.runs}
         return dataclasses.replace(sound, failed=lost) if agent == "ddpg" else sound
 
-    monkeypatch.setattr(control.api, "train", train)
+    monkeypatch.setattr(contestants.api, "train", train)
     monkeypatch.setattr(vehicle, "drive", lambda *_: np.zeros((3, 2)))
     console = Console(file=io.StringIO(), width=200)
     vehicle.run(tmp_path, "cpu", console)
@@ -105,7 +104,7 @@ def test_an_agent_of_which_every_seed_failed_is_told_and_does_not_stop_the_rest(
 def test_the_caption_has_budget_nets_the_best_verdicts_and_limits():
     sac = untrained.result("sac", "obstacle2d", values=((0.0, 1.0), (0.0, 3.0)))
     other = untrained.result("ppo", "obstacle2d", values=((0.0, 2.0), (0.0, 4.0)))
-    words = control.caption("cpu", [sac, other], control.table(tables.entries([sac, other]), ROWS))
+    words = captions.comparison("cpu", [sac, other], outcome.table(tables.entries([sac, other]), ROWS))
     for part in (
         "sac: 10 steps, nets 8,",
         "Highest final interquartile mean: ppo",

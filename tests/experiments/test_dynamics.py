@@ -7,7 +7,7 @@ import pytest
 import untrained
 
 import envs
-from experiments import agreeing, control, dynamics
+from experiments import agreeing, contestants, dynamics
 from maxent_jax import plots
 
 
@@ -34,7 +34,7 @@ def asked(tmp_path, monkeypatch):
         result = untrained.result(agent, env, values=((-9e3, -800.0, -60.0), (-4e4, -9e3, -700.0)))
         return dataclasses.replace(result, envs=(envs.make(env, **options["env_fields"]),))
 
-    monkeypatch.setattr(control.api, "train", train)
+    monkeypatch.setattr(contestants.api, "train", train)
     monkeypatch.setattr(agreeing, "of_configuration", lambda result, index: {agreeing.NAMES[0]: len(calls)})
     return calls
 

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from experiments import control, forecast, results
+from experiments import forecast, results
+from experiments.contestants import Contestant
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -10,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 @pytest.mark.slow
 def test_replay_of_a_million_transitions_is_what_a_run_holds_and_other_tasks_stay(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "DOCS", tmp_path)
-    monkeypatch.setattr(control, "ENTRIES", [control.Entry("ddpg", "ddpg")])
+    monkeypatch.setattr(forecast, "CONTESTANTS", [Contestant("ddpg", "ddpg")])
     old, gone = ({"device": name, "versions": {}, "rows": []} for name in ("old", "gone"))
     (tmp_path / results.FORECAST).write_text(json.dumps({"acrobot": gone, "vehicle": old}))
     forecast.update(["acrobot"])

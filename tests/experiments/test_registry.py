@@ -7,7 +7,7 @@ from rich.console import Console
 
 import experiments
 from envs.fields import InvalidSetting
-from experiments import bifurcation, control, landscape, long, registry, threshold, toy
+from experiments import bifurcation, contestants, landscape, long, registry, threshold, toy
 from maxent_jax.faults import Fault
 
 
@@ -54,7 +54,7 @@ def test_all_is_every_experiment_the_cheapest_first():
     assert parts[:2] == ["rlhf", "theory"]
 
 
-@pytest.mark.parametrize("experiment", [control, landscape, long, threshold, toy])
+@pytest.mark.parametrize("experiment", [contestants, landscape, long, threshold, toy])
 def test_presets_have_at_least_the_seeds_that_they_promise(experiment):
     assert experiment.SEEDS["cpu"] >= 5
     assert experiment.SEEDS["paper"] >= 10

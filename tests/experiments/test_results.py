@@ -5,7 +5,7 @@ import json
 import pytest
 import untrained
 
-from experiments import agreeing, captions, control, results
+from experiments import agreeing, outcome, results
 from maxent_jax import runs, tables
 
 
@@ -33,8 +33,8 @@ def test_a_table_of_agents_is_told_with_budget_and_intervals(tmp_path, monkeypat
     trained = [untrained.result("sac", values=((0.0, 1.0), (0.0, 3.0)))]
     known = {"planner": {"mean": 20_000.0, "low": 1.0, "high": 30_000.0, "std": 0.5}}
     about = {"preset": "cpu", "budget": "a budget.", "versions": runs.versions(), "device": "a device"}
-    outcome = about | {"rows": control.table(tables.entries(trained), known)}
-    (tmp_path / "control-hopper.json").write_text(json.dumps(outcome))
+    found = about | {"rows": outcome.table(tables.entries(trained), known)}
+    (tmp_path / "control-hopper.json").write_text(json.dumps(found))
     said = results.section("control", "control-hopper")
     assert "device a device" in said
     assert "a budget." in said
@@ -59,7 +59,7 @@ def test_memory_is_told_by_agent_and_task():
 
 def test_steps_minutes_improvement_agreement_and_verdicts_stand_side_by_side():
     trained = [untrained.result(agent, values=((0.0, 60.0), (0.0, 120.0))) for agent in ("sac", "ppo")]
-    rows = [row | dict.fromkeys(agreeing.NAMES, 0.975) for row in control.table(tables.entries(trained), {})]
+    rows = [row | dict.fromkeys(agreeing.NAMES, 0.975) for row in outcome.table(tables.entries(trained), {})]
     said = results.tell_rows({"rows": rows})
     heads, _, _, ppo = said.splitlines()
     assert heads == (
@@ -80,8 +80,8 @@ def finished(tmp_path, monkeypatch):
     (folder / "figures").mkdir(parents=True)
     (folder / "finished").touch()
     (folder / "figures" / "heat.png").write_bytes(b"new")
-    captions.record(
-        folder / "outcome.json", "cpu", [untrained.result()], control.table(tables.entries([untrained.result()]), {})
+    outcome.record(
+        folder / "outcome.json", "cpu", [untrained.result()], outcome.table(tables.entries([untrained.result()]), {})
     )
     monkeypatch.setattr(results, "DOCS", docs)
     monkeypatch.setattr(results, "PAGE", docs / "results.md")
@@ -109,7 +109,7 @@ def test_metrics_are_those_of_every_run_and_the_same_bytes_again(finished):
     assert [line["return_deterministic"] for line in lines] == ["-1.0", "1.0", "2.0", "-3.0", "2.0", ""]
     assert not any(line["directory"].startswith("/") for line in lines)
     before = (finished / "metrics.csv.gz").read_bytes()
-    captions.write_metrics([untrained.result()], finished / "metrics.csv.gz")
+    outcome.write_metrics([untrained.result()], finished / "metrics.csv.gz")
     assert (finished / "metrics.csv.gz").read_bytes() == before
 
 
