@@ -15,6 +15,7 @@ from matplotlib.ticker import EngFormatter
 
 from maxent_jax import rollout, stats
 from maxent_jax.runs import Result, write_whole
+from maxent_jax.tables import Entry
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
 """Okabe and Ito's colours, told apart with any eyes."""
@@ -70,31 +71,23 @@ def draw_curves(
       colours: of the configurations, in turn.
     """
     each_colour = itertools.cycle(colours)
-    for result in results:
-        for index in range(len(result.agents)):
-            rows, failures = result.rows(index), result.failures(index)
-            lost = {entry["run"] for entry in failures}
-            name = f"{label(result, index)}, {len(rows)} seeds"
+    for entry in (Entry(result, index) for result in results for index in range(len(result.agents))):
+        colour, lost = next(each_colour), len(entry.rows) - len(entry.sound)
+        name = f"{label(entry.result, entry.index)}, {len(entry.rows)} seeds"
+        name += f", failed and left out: {lost} of {len(entry.rows)}" if lost else ""
+        x, values = entry.curve(column, "minutes" if minutes else "env_steps")
+        if len(x) == 0:
             if lost:
-                name += f", failed and left out: {len(lost)} of {len(rows)}"
-                rows = [row for row in rows if result.runs[row].run not in lost]
-            clock = result.metrics["elapsed_seconds" if minutes else "env_steps"][rows]
-            values = result.metrics[column][rows]
-            known = np.isfinite(values).any(axis=0)
-            if not known.any():
-                if lost:
-                    ax.plot([], [], color=next(each_colour), label=name)
-                continue
-            colour, x = next(each_colour), np.nanmax(clock, axis=0, where=np.isfinite(clock), initial=0)[known]
-            x = x / 60 if minutes else x
-            middle, low, high = stats.bands(values[:, known], statistic=statistic)
-            if behind:
-                ax.plot(x, values[:, known].T, color=colour, linewidth=0.6, alpha=0.25)
-            ax.plot(x, middle, color=colour, linewidth=1.8, label=name)
-            seen = ax.dataLim.frozen()
-            if behind:
-                ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-            ax.dataLim.set(seen)  # the band of two seeds is so wide that it would flatten the curves
+                ax.plot([], [], color=colour, label=name)
+            continue
+        middle, low, high = stats.bands(values, statistic=statistic)
+        if behind:
+            ax.plot(x, values.T, color=colour, linewidth=0.6, alpha=0.25)
+        ax.plot(x, middle, color=colour, linewidth=1.8, label=name)
+        seen = ax.dataLim.frozen()
+        if behind:
+            ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        ax.dataLim.set(seen)  # the band of two seeds is so wide that it would flatten the curves
     ax.set_xlabel("minutes" if minutes else "environment steps")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.set_ylabel("return, " + ("mean action" if column == "return_deterministic" else "sampled actions"))

@@ -110,9 +110,10 @@ class Entry:
         taken = metrics["env_steps"][self.sound]
         values = np.where(taken <= steps, metrics[column][self.sound], np.nan)
         known = np.isfinite(values).any(axis=0)
+        if not known.any():
+            return np.zeros(0), values[:, known]
         clock = metrics["env_steps"][self.rows] if x == "env_steps" else self._minutes
-        across = np.nanmax(clock[:, known], axis=0) if known.any() else np.zeros(0)
-        return across, values[:, known]
+        return np.nanmax(clock[:, known], axis=0), values[:, known]
 
     def finals(self, column: str = EPISODES[0], steps: float = math.inf) -> list[float]:
         """The last value of each sound run, at most so many environment steps in; NaN where there is none."""

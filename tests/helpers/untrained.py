@@ -36,6 +36,7 @@ def result(agent="sac", env="toy", values=((-1.0, 1.0, 2.0), (-3.0, 2.0, np.nan)
         "evaluations": 2,
         "agent_fields": fields.plain_values(built),
         "configurations": [{"grid": grid or {}, "overrides": {"alpha": 1.0, "tau": 0.5}}],
+        "runs": [{"run": row, "seed": 5 + row, "configuration": 0, "program": 0} for row in range(len(returns))],
     }
     infos = tuple(RunInfo(row, 5 + row, 0) for row in range(len(returns)))
     return Untrained(Path("nowhere"), config, infos, metrics, (built,), (envs.make(env, horizon=4),))
