@@ -24,39 +24,23 @@ Not alike: rejax takes the time limit for a termination; Brax learns the tempera
 PPO's actions, and has our physics, since it has no pendulum; Stable-Baselines3 and SBX step Gymnasium's.
 """
 
-import dataclasses
-import functools
 import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import timing, venvs
-from benchmarks.sb3 import environment, updates
-from envs import fields
-from envs.base import EnvSpec
-from maxent_jax.agents import SACAdaEnt
+from benchmarks import peer_adaent, timing
+from benchmarks.peer_processes import ROOT, Peer, Peers, Process, Reply, rates
+from benchmarks.sb3 import environment
 
-ROOT = Path(__file__).parents[1]
 SCRIPTS = Path(__file__).parent / "peer_scripts"
 RESULT = Path(__file__).parent / "results" / "peers.json"
 STAGES = ("sac", "ppo", "learn", "adaent")
-LIMIT = 900.0
-"""Seconds after which a peer that does not answer is ended."""
-
 REJAX_CAPACITY = 131_072
 """Rows of replay that rejax has unless it is told otherwise."""
 SAC = {"algorithm": "sac", "batch": 256, "capacity": 10_000, "prefill": 256, "lr": 1e-3, "tau": 0.005, "gamma": 0.99}
@@ -71,10 +55,6 @@ SAC_CASES = {
 PPO_CASES = {"64-64": PPO | {"hidden": (64, 64), "runs": 1, "chunk": 2048}}
 LEARN_SETTINGS = SAC_CASES["64-64, 1 run"]
 LEARN_GOAL, LEARN_STEPS = -250.0, 30_000
-ADAENT_CASES = {f"{h}-{h}, {n} run{'s' * (n > 1)}": ((h, h), n) for h in (256, 64) for n in (1, 8)}
-AGREEMENT = 1e-4
-"""Largest difference of a parameter after one update of SAC-AdaEnt, torch's and ours, both in 32 bits."""
-
 GOALS = (
     *(("sac", f"64-64, 1 run{replay}", "ours", "rejax", 1.3) for replay in ("", ", replay 131 072")),
     *(("sac", f"64-64, 8 runs{replay}", "ours", "rejax", 1.5) for replay in ("", ", replay 131 072")),
@@ -85,31 +65,6 @@ GOALS = (
     *(("adaent", f"256-256, {runs}", "ours, fast", "torch", 10.0) for runs in ("1 run", "8 runs")),
 )
 """Stage, case, whose rate over whose, and how large that should be at least."""
-
-Reply = dict[str, Any]
-
-
-class PeerError(RuntimeError):
-    """A peer cannot be measured; says why in one line."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Peer:
-    """What is compared.
-
-    Attributes:
-      script: run in its environment; see `peer_scripts/serve.py`.
-      requirements: what its environment holds; None: it runs in ours.
-      venv: its environment's folder, in the folder of all.
-      arguments: of the script.
-      maps: can train several runs at a time.
-    """
-
-    script: Path
-    requirements: Path | None = None
-    venv: str = ""
-    arguments: tuple[str, ...] = ()
-    maps: bool = False
 
 
 def _own(name: str, script: str, *arguments: str, maps: bool = False) -> Peer:
@@ -127,140 +82,6 @@ PEERS: dict[str, Peer] = {
     "torch": Peer(SCRIPTS / "torch_adaent.py", environment.REQUIREMENTS, ".venv-sb3"),
 }
 TRAINERS = ("ours", "rejax", "sbx", "sb3", "brax")
-
-
-class Process:
-    """A peer's script, running and waiting to be asked."""
-
-    def __init__(self, peer: Peer, venvs_at: Path, threads: int):
-        """Build its environment and start it.
-
-        Args:
-          peer: which.
-          venvs_at: the folder of the environments.
-          threads: cores that it may use, and the bound of its libraries' own threads.
-
-        Raises:
-          PeerError: its environment cannot be built.
-        """
-        try:
-            python = venvs.build(peer.requirements, venvs_at / peer.venv) if peer.requirements else sys.executable
-        except (RuntimeError, OSError) as error:
-            raise PeerError(f"environment: {error}") from error
-        variables = dict(venvs.variables(threads)) | ({} if peer.requirements else {"PYTHONPATH": str(ROOT)})
-        self.stderr: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.stderr}
-        command = [str(python), str(peer.script), *peer.arguments]
-        self.process = subprocess.Popen(command, env=variables, text=True, bufsize=1, **pipes)
-        if hasattr(os, "sched_setaffinity"):  # before it has threads: they inherit it
-            os.sched_setaffinity(self.process.pid, sorted(os.sched_getaffinity(0))[:threads])
-
-    def ask(self, do: str, **arguments: Any) -> Reply:
-        """Let it do something and wait.
-
-        Raises:
-          PeerError: it said so, ended, or took too long.
-        """
-        sent, received = self.process.stdin, self.process.stdout
-        assert sent is not None
-        assert received is not None
-        timer = threading.Timer(LIMIT, self.process.kill)
-        timer.start()
-        try:
-            sent.write(json.dumps({"do": do, **arguments}) + "\n")
-            # What a library prints while it is imported is no reply.
-            line = next((line for line in received if line.startswith("{")), "")
-        except OSError:
-            line = ""
-        timer.cancel()
-        if not line:
-            self.process.wait()
-            self.stderr.seek(0)
-            raise PeerError(f"ended with {self.process.returncode}: {venvs.last_error(self.stderr.read())}")
-        reply = json.loads(line)
-        if "error" in reply:
-            raise PeerError(reply["error"])
-        return reply
-
-    def close(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.communicate()
-        self.stderr.close()
-
-
-class Peers:
-    """All peers that run, and the errors of those that do not; one that has failed is asked for nothing more."""
-
-    def __init__(self, names: Sequence[str], start: Callable[[str], Any]):
-        """`start(name)` starts a peer's process, or raises `PeerError`."""
-        self.running: dict[str, Any] = {}
-        self.errors: dict[str, str] = {}
-        self.versions: dict[str, Any] = {}
-        for name in names:
-            if (process := self.attempt(name, lambda name=name: start(name))) is not None:
-                self.running[name] = process
-                self.versions[name] = self.ask(name, "versions")
-
-    def attempt(self, name: str, action: Callable[[], Any]) -> Any:
-        """What the action returns; None if the peer fails at it, which is remembered."""
-        try:
-            return action()
-        except PeerError as error:
-            self.errors[name] = str(error)
-            if process := self.running.pop(name, None):
-                process.close()
-            return None
-
-    def ask(self, name: str, do: str, **arguments: Any) -> Reply | None:
-        """A running peer's reply; None if it has failed, now or before."""
-        if name not in self.running:
-            return None
-        return self.attempt(name, lambda: self.running[name].ask(do, **arguments))
-
-    def rows(self, names: Sequence[str], found: Mapping[str, Reply]) -> dict[str, Reply]:
-        """What was found of those that were asked for, or their errors."""
-        return {name: found.get(name) or {"error": self.errors.get(name, "not asked for")} for name in names}
-
-    def close(self) -> None:
-        """End all."""
-        for process in self.running.values():
-            process.close()
-
-
-def rates(
-    peers: Peers, asked: Mapping[str, tuple[str, Mapping[str, Any]]], repetitions: int, seconds: float
-) -> dict[str, Reply]:
-    """Let trainings run in turn.
-
-    Args:
-      peers: all.
-      asked: by row, whose training and its settings.
-      repetitions: the outer loop; the rows are the inner one.
-      seconds: that each trains in every turn, about.
-
-    Returns:
-      By row: updates and environment steps a second, of all runs, median, min and max, and seconds to start; or an
-      error.
-    """
-    begun = {row: peers.ask(name, "prepare", row=row, settings=settings) for row, (name, settings) in asked.items()}
-    turns: dict[str, list[Reply]] = {row: [] for row in asked}
-    for _ in range(repetitions):
-        for row, (name, _) in asked.items():
-            if begun[row] and (reply := peers.ask(name, "measure", row=row, seconds=seconds)):
-                turns[row].append(reply)
-    found: dict[str, Reply] = {}
-    for row, (name, _) in asked.items():
-        startup = begun[row]
-        if startup and len(turns[row]) == repetitions:
-            counted = {
-                f"{what}_per_second": timing.summary([turn[what] / turn["seconds"] for turn in turns[row]])
-                for what in ("updates", "env_steps")
-            }
-            found[row] = counted | startup
-        else:
-            found[row] = {"error": peers.errors.get(name, "not asked for")}
-    return found
 
 
 def training_rates(
@@ -297,76 +118,6 @@ def learning(peers: Peers, seeds: int) -> dict[str, Any]:
             row["median_seconds_with_startup"] = median + row["startup_seconds"] if known else None
     whole = {name: row for name, row in found.items() if len(row["seeds"]) == seeds}
     return {"64-64, 1 run": peers.rows(TRAINERS, whole)}
-
-
-def adaent_file(folder: Path, hidden: tuple[int, ...]) -> tuple[Path, dict[str, Any]]:
-    """Fresh weights of SAC-AdaEnt, a batch like `benchmarks.fast`'s and noise, for torch; and the agent's fields."""
-    agent = SACAdaEnt(hidden=hidden)
-    size, width, batch = 4, 9, 256
-    spec = EnvSpec(width, size, -jnp.ones(size), jnp.ones(size), 40)
-    generator = np.random.default_rng(0)
-    drawn = functools.partial(generator.standard_normal, dtype=np.float32)
-    start = updates.learners(agent.init(jax.random.key(0), spec))
-    parts = {
-        "start": start,
-        "batch": {
-            "obs": drawn((batch, width)),
-            "action": np.tanh(drawn((batch, size))),
-            "reward": np.zeros(batch),
-            "terminated": np.zeros(batch),
-            "duration": np.ones(batch),
-            "next_obs": drawn((batch, width)),
-        },
-        "noise": {
-            "next": drawn((batch, size)),
-            "actor": drawn((batch, size)),
-            "landscape": drawn((batch, agent.n_samples, size)),
-        },
-    }
-    file = folder / f"weights_{hidden[0]}.npz"
-    arrays: Any = {f"{part}/{name}": x for part, named in parts.items() for name, x in named.items()}
-    np.savez(file, **arrays)
-    return file, fields.plain_values(agent)
-
-
-def adaent_agreement(peers: Peers, folder: Path, hidden: tuple[int, ...]) -> Reply:
-    """How far torch's update is from ours: from the same weights, batch and noise, both in 32 bits."""
-    case = updates.CASES["sac_adaent, auto alpha"]
-    case = dataclasses.replace(
-        case, agent=fields.build(SACAdaEnt, fields.plain_values(case.agent) | {"hidden": hidden})
-    )
-    agent, arrays = updates.ours(case)
-    told = {"case": "sac_adaent", "peer": "torch", "bits": "float32", "fields": fields.plain_values(agent)}
-    given: Any = {name: x for name, x in arrays.items() if not name.startswith(("end/", "seen/"))}
-    file, to = folder / "given.npz", folder / "torch.npz"
-    np.savez(file, **given)
-    settings = {"file": str(file), "fields": told["fields"], "runs": 1}
-    if peers.ask("torch", "update", settings=settings, to=str(to)) is None:
-        return {"error": peers.errors.get("torch", "not asked for")}
-    with np.load(to) as theirs:
-        entry = updates.compare(told, arrays, dict(theirs))
-    apart = max(entry["largest"], entry["similarity"])
-    return entry | {"apart": apart, "bound": AGREEMENT, "held": apart <= AGREEMENT}
-
-
-def adaent_rates(peers: Peers, repetitions: int, seconds: float) -> dict[str, Any]:
-    """By case: updates a second of all runs, of torch and both our comparisons, and torch's agreement with ours."""
-    found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        agreed = {hidden: adaent_agreement(peers, folder, hidden) for hidden in {h for h, _ in ADAENT_CASES.values()}}
-        for case, (hidden, runs) in ADAENT_CASES.items():
-            file, values = adaent_file(folder, hidden)
-            ours = {"algorithm": "sac_adaent", "hidden": hidden, "runs": runs}
-            asked = {
-                f"torch {case}": ("torch", {"file": str(file), "fields": values, "runs": runs}),
-                f"ours, exact {case}": ("ours", ours | {"comparison": "exact"}),
-                f"ours, fast {case}": ("ours", ours | {"comparison": "fast"}),
-            }
-            rows = rates(peers, asked, repetitions, seconds)
-            found[case] = {row.removesuffix(f" {case}"): values for row, values in rows.items()}
-            found[case]["torch"]["agreement"] = agreed[hidden]
-    return found
 
 
 def goals(stages: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -464,7 +215,7 @@ def main(
         "sac": lambda everyone: training_rates(everyone, SAC_CASES, repetitions, seconds),
         "ppo": lambda everyone: training_rates(everyone, PPO_CASES, repetitions, seconds),
         "learn": lambda everyone: learning(everyone, seeds),
-        "adaent": lambda everyone: adaent_rates(everyone, repetitions, seconds),
+        "adaent": lambda everyone: peer_adaent.measure(everyone, repetitions, seconds),
     }
     result: dict[str, Any] = {}
     for stage in (stage for stage in STAGES if stage in only):

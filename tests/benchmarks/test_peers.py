@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import envs
-from benchmarks import peers
+from benchmarks import peer_adaent, peer_processes, peers
 from envs.pendulum import PendulumState
 
 STUB = """
@@ -34,7 +34,7 @@ def stub(tmp_path):
     def made(name, advance, **arguments):
         script = tmp_path / f"{name}.py"
         script.write_text(textwrap.dedent(STUB).format(scripts=str(peers.SCRIPTS), advance=advance))
-        return peers.Peer(script, **arguments)
+        return peer_processes.Peer(script, **arguments)
 
     return made
 
@@ -79,7 +79,7 @@ def test_learning_ends_at_the_goal_and_tells_who_does_not_reach_it():
                 return {"startup_seconds": 10.0}
             return {"points": [[500, -300.0], [1000, -200.0]], "seconds": 2.0, "reached": self.reached}
 
-    everyone = peers.Peers(("ours", "rejax"), {"ours": Learner(True), "rejax": Learner(False)}.__getitem__)
+    everyone = peer_processes.Peers(("ours", "rejax"), {"ours": Learner(True), "rejax": Learner(False)}.__getitem__)
     rows = peers.learning(everyone, seeds=3)["64-64, 1 run"]
     assert (rows["ours"]["median_seconds"], rows["ours"]["median_seconds_with_startup"]) == (2.0, 12.0)
     assert rows["rejax"]["median_seconds"] is None
@@ -106,14 +106,14 @@ def test_the_evaluation_is_the_return_of_our_pendulum():
 @pytest.mark.parametrize("hidden", [(64, 64), (256, 256)])
 def test_torch_and_our_sac_adaent_agree(hidden, tmp_path):
     def start(name):
-        return peers.Process(peers.PEERS[name], peers.ROOT, 2)
+        return peer_processes.Process(peers.PEERS[name], peer_processes.ROOT, 2)
 
-    everyone = peers.Peers(("torch",), start)
-    entry = peers.adaent_agreement(everyone, tmp_path, hidden)
+    everyone = peer_processes.Peers(("torch",), start)
+    entry = peer_adaent.agreement(everyone, tmp_path, hidden)
     everyone.close()
     assert entry.get("error") is None
-    assert entry["apart"] <= peers.AGREEMENT
-    assert max(entry["moved"].values()) > 2 * peers.AGREEMENT  # it is an update at all
+    assert entry["apart"] <= peer_adaent.AGREEMENT
+    assert max(entry["moved"].values()) > 2 * peer_adaent.AGREEMENT  # it is an update at all
     assert 0 < entry["switched"] < 256
 
 
