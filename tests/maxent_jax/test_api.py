@@ -92,14 +92,6 @@ OTHERS = [
 ]
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "file").touch()
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def complaint(agent, env, options):
     """What `train` says; nothing is compiled or written."""
     before = sorted(os.walk("."))
