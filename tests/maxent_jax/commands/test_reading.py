@@ -2,6 +2,8 @@ import json
 import shutil
 
 import commands
+import made_runs
+import numpy as np
 import pytest
 
 from maxent_jax import runs
@@ -9,8 +11,16 @@ from maxent_jax import runs
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
-def test_landscape_draws_any_run(trained, capsys, monkeypatch):
-    folder, _ = trained
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, quick_compile):
+    """Where a sweep of two programs, three seeds each, would have left its run directory; its agents never learned."""
+    folder = tmp_path_factory.mktemp("reading")
+    path = folder / "runs" / "sac-toy-1"
+    made_runs.with_agents(made_runs.make(path, np.zeros((6, 3)), grid={"hidden": [(8,), (4,)]}))
+    return folder
+
+
+def test_landscape_draws_any_run(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     assert commands.run("landscape runs/sac-toy-1 --run 4 --out drawn.png --updates 5 --episodes 2 --states 1") == 0
     said = capsys.readouterr().out
@@ -41,31 +51,31 @@ def test_landscape_draws_any_run(trained, capsys, monkeypatch):
         ("--out x.doc", "out = 'x.doc': must be a .png in an existing folder that can be written"),
     ],
 )
-def test_landscape_refuses(line, expected, trained, capsys, monkeypatch):
-    monkeypatch.chdir(trained[0])
+def test_landscape_refuses(line, expected, folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
     commands.refuse(f"landscape runs/sac-toy-1 {line}", capsys, expected)
 
 
-def test_landscape_goes_to_the_run_directory(trained, monkeypatch):
-    monkeypatch.chdir(trained[0])
-    figure = trained[0] / "runs" / "sac-toy-1" / "figures" / "landscape.png"
+def test_landscape_goes_to_the_run_directory(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    figure = folder / "runs" / "sac-toy-1" / "figures" / "landscape.png"
     shutil.rmtree(figure.parent)  # a run that was killed has none
     assert commands.run("landscape runs/sac-toy-1 --run 4 --updates 5 --episodes 2 --states 1") == 0
     assert figure.is_file()
 
 
-def test_landscape_of_a_run_that_never_began(trained, tmp_path, capsys, monkeypatch):
+def test_landscape_of_a_run_that_never_began(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(trained[0] / "runs" / "sac-toy-1", "run", ignore=shutil.ignore_patterns("program_1", "state_*"))
+    shutil.copytree(folder / "runs" / "sac-toy-1", "run", ignore=shutil.ignore_patterns("program_1", "state_*"))
     assert runs.load("run").agent_state(0) is not None
     commands.refuse("landscape run --run 3", capsys, "run directory 'run': has no program_1; it must have been trained")
 
 
-def test_film_shows_a_run_or_two(trained, capsys, monkeypatch):
-    monkeypatch.chdir(trained[0])
+def test_film_shows_a_run_or_two(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
     assert commands.run("film runs/sac-toy-1 --run 4 --beside runs/sac-toy-1 --out film.gif") == 0
     assert capsys.readouterr().out.strip() == "film.gif"
-    assert (trained[0] / "film.gif").read_bytes()[:3] == b"GIF"
+    assert (folder / "film.gif").read_bytes()[:3] == b"GIF"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +86,6 @@ def test_film_shows_a_run_or_two(trained, capsys, monkeypatch):
         ("--out x.png", "out = 'x.png': must be a .mp4 or .gif in an existing folder that can be written"),
     ],
 )
-def test_film_refuses(line, expected, trained, capsys, monkeypatch):
-    monkeypatch.chdir(trained[0])
+def test_film_refuses(line, expected, folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
     commands.refuse(f"film runs/sac-toy-1 {line}", capsys, expected)

@@ -1,16 +1,20 @@
 import json
+import os
 import sys
 
 import commands
 import psutil
 import pytest
+import tiny
+from rich.console import Console
 
 import envs
 import maxent_jax
 from envs import fields
 from experiments import published
-from maxent_jax import api
+from maxent_jax import api, cli
 from maxent_jax.agents import AGENTS
+from maxent_jax.commands import common
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -170,6 +174,25 @@ def test_help_shows_the_defaults_of_the_preset(capsys):
     out = capsys.readouterr().out
     assert "64,64" in out
     assert "256,256" not in out
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, quick_compile):
+    """A run directory made by the command line, and what it printed."""
+    folder = tmp_path_factory.mktemp("cli")
+    old = os.getcwd()
+    os.chdir(folder)
+    console = Console(file=open("printed", "w"), width=80)  # noqa: SIM115 - closed below
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(common, "CONSOLE", console)
+    try:
+        line = "sweep sac --env toy --seeds 3 --steps 64 --evaluations 2 --grid hidden=8;4"
+        assert cli.main([*line.split(), *tiny.flags({"batch_size": 8, "buffer_size": 64})]) == 0
+    finally:
+        console.file.close()
+        os.chdir(old)
+        monkeypatch.undo()
+    return folder, (folder / "printed").read_text()
 
 
 def test_prints_the_run_directory_first_and_last(trained):
