@@ -47,12 +47,9 @@ def draw(results: list[Result], task: str, path: Path, caption: str) -> None:
     plots.same_heights(shown)
     for ax in axes[:, 1:-1].flat:
         ax.set_ylabel("")
-    handles, names = minutes.get_legend_handles_labels()
-    drawn.legend(handles, names, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     note = (
         "Thin: every seed; bold: interquartile mean; band: its 95 % interval, seeds resampled; blue, behind: sac. "
         "Minutes are those of all seeds of an agent together, on the device that outcome.json names. Dots: final "
         "returns of the mean action by seed, beside their interquartile mean and its interval."
     )
-    drawn.supxlabel(f"{task}. {caption} {note}", fontsize=8, wrap=True)
-    plots.save(drawn, path)
+    plots.finish(drawn, f"{task}. {caption} {note}", path, minutes.get_legend_handles_labels())

@@ -221,10 +221,7 @@ def draw(rows: list[dict[str, Any]], path: Path, caption: str) -> None:
     _draw_crossings(axes.flat[len(rows)], rows)
     for ax in axes.flat[len(rows) + 1 :]:
         ax.axis("off")
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    drawn.legend(handles, names, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
-    drawn.supxlabel(caption, fontsize=8, wrap=True)
-    plots.save(drawn, path)
+    plots.finish(drawn, caption, path, axes[0, 0].get_legend_handles_labels())
 
 
 def _draw_shares(ax: Axes, row: dict[str, Any]) -> None:

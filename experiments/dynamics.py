@@ -105,11 +105,8 @@ def draw(runs: Mapping[str, list[Result]], task: str, path: Path, words: str) ->
     if first.get_yscale() == "symlog":  # `sharey` takes the name of a scale alone, and the first panel's limits
         first.set_yscale("symlog", linthresh=first.yaxis.get_transform().linthresh)
         first.set_ylim(min(each.y0 for each in limits), min(0.0, max(each.y1 for each in limits) / 2))
-    drawn.legend(seen.values(), seen.keys(), loc="outside upper center", ncols=4, frameon=False, fontsize=9)
-    drawn.supxlabel(
-        f"{words} Thin: every seed; bold: interquartile mean of the mean action's returns; band: its 95 % interval; "
-        "grey: controllers that were not trained, where the physics are theirs.",
-        fontsize=8,
-        wrap=True,
+    note = (
+        "Thin: every seed; bold: interquartile mean of the mean action's returns; band: its 95 % interval; "
+        "grey: controllers that were not trained, where the physics are theirs."
     )
-    plots.save(drawn, path)
+    plots.finish(drawn, f"{words} {note}", path, (seen.values(), seen.keys()))

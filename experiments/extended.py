@@ -149,8 +149,7 @@ def draw(rows: list[dict[str, Any]], known: list[dict[str, Any]], path: Path, ca
     last.set(xlabel="temperature alpha", ylabel="discounted return")
     last.set_title(f"pendulum, model with {BINS} x {BINS} states: soft-optimal mode", fontsize=10)
     last.legend(fontsize=8, frameon=False)
-    drawn.supxlabel(caption, fontsize=8, wrap=True)
-    plots.save(drawn, path)
+    plots.finish(drawn, caption, path)
 
 
 def _draw_task(ax: Axes, rows: list[dict[str, Any]]) -> None:

@@ -220,5 +220,4 @@ def draw(task: str, kinds: Sequence[Tried], path: Path, words: str) -> None:
         ax.set_title(f"{task}, {kind.name}", fontsize=9)
         figure.draw_roc(axes[0, -1], tested, kind.threshold, kind.name, colour)
     figure.finish_roc(axes[0, -1])
-    drawn.supxlabel(words, fontsize=8, wrap=True)
-    plots.save(drawn, path)
+    plots.finish(drawn, words, path)

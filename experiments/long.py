@@ -51,12 +51,8 @@ def draw(results: list[Result], task: str, path: Path, words: str) -> None:
     for ax in axes[0]:
         plots.draw_lines(ax, yardsticks.lines(task))
     plots.same_heights(list(axes[0]))
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    drawn.legend(handles, names, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
-    drawn.supxlabel(
-        f"{task}. {words} Thin: every seed; bold: interquartile mean of the mean action's returns; band: its 95 % "
-        "interval, seeds resampled. Dots: final returns by seed, beside their interquartile mean and its interval.",
-        fontsize=8,
-        wrap=True,
+    note = (
+        "Thin: every seed; bold: interquartile mean of the mean action's returns; band: its 95 % interval, seeds "
+        "resampled. Dots: final returns by seed, beside their interquartile mean and its interval."
     )
-    plots.save(drawn, path)
+    plots.finish(drawn, f"{task}. {words} {note}", path, axes[0, 0].get_legend_handles_labels())

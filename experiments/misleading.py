@@ -171,14 +171,12 @@ def draw(found: Found, path: Path) -> None:
     }
     for ax, (name, values) in zip(axes[0, 1:], parts.items(), strict=True):
         _draw_states(ax, found, values, name)
-    drawn.supxlabel(
+    words = (
         f"{found.task}, {len(found.at.states)} states, {len(found.at.actions)} actions; plain optimum "
         f"{found.lie.best:.4g}. Panels 2 to 4: alpha {found.lie.alpha:.4g}, where the mode loses most, "
-        f"{found.lie.regret:.4g}; there the rule would switch where {_share(found.lie):.0%} of that is lost.",
-        fontsize=8,
-        wrap=True,
+        f"{found.lie.regret:.4g}; there the rule would switch where {_share(found.lie):.0%} of that is lost."
     )
-    plots.save(drawn, path)
+    plots.finish(drawn, words, path)
 
 
 def _draw_states(ax: Axes, found: Found, values: np.ndarray, title: str) -> None:

@@ -141,14 +141,12 @@ def draw(before: TabularMDP, after: TabularMDP, trained: list[Trained], found: d
     _draw_audit(axes[0, 3], found)
     for ax in axes.flat:
         ax.legend(fontsize=7, frameon=False)
-    drawn.supxlabel(
+    words = (
         f"{VOCABULARY} tokens, answers of {LENGTH}, KL weight {ALPHA:g}. Bands: 95 % bootstrap intervals of the mean. "
         f"Audit: {found['detected']} of {len(found['attacked'])} attacks found, {found['false_alarms']} of "
-        f"{len(found['unattacked'])} unattacked models accused; {found['impossible']} attacks were impossible.",
-        fontsize=8,
-        wrap=True,
+        f"{len(found['unattacked'])} unattacked models accused; {found['impossible']} attacks were impossible."
     )
-    plots.save(drawn, path)
+    plots.finish(drawn, words, path)
 
 
 def _draw_values(ax: Axes, before: TabularMDP, after: TabularMDP) -> None:

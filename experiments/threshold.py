@@ -138,8 +138,7 @@ def draw(task: str, grid: Result, sac: Result, path: Path, words: str) -> None:
     axes[0, 0].set_title(f"{task}: final return of the mean action, mean over seeds", fontsize=9)
     _heat(axes[0, 1], shares, names, alphas, "{:.0%}")
     axes[0, 1].set_title(f"{task}: share of states switched at the end of training", fontsize=9)
-    drawn.supxlabel(words, fontsize=8, wrap=True)
-    plots.save(drawn, path)
+    plots.finish(drawn, words, path)
 
 
 def _heat(ax: Axes, values: np.ndarray, rows: list[str], alphas: list[float], form: str) -> None:

@@ -167,16 +167,12 @@ def draw(results: list[Result], rows: list[dict[str, Any]], path: Path, preset: 
     plots.draw_curves(axes[2, 1], results, "return_stochastic")
     axes[2, 1].set_title("the same, acting by draws", fontsize=9)
     _draw_switching(axes[2, 2], adaent)
-    handles, names = axes[0, 2].get_legend_handles_labels()
-    drawn.legend(handles, names, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
-    drawn.supxlabel(
+    words = (
         f"toy, preset {preset}. {budget(results)} {limits(results)} {SEEDS[preset]} seeds each; band: 95 % bootstrap "
         f"interval of the mean. Exact soft values: good state {values.soft_good:.3f}, bad state {values.soft_bad:.3f}; "
-        f"the exact soft policy leaves for the bad state with probability {values.misled:.3f}.",
-        fontsize=8,
-        wrap=True,
+        f"the exact soft policy leaves for the bad state with probability {values.misled:.3f}."
     )
-    plots.save(drawn, path)
+    plots.finish(drawn, words, path, axes[0, 2].get_legend_handles_labels())
 
 
 def _draw_exact(ax: Axes, values: Exact, state: int) -> None:

@@ -58,12 +58,8 @@ def draw_paths(results: list[Result], env: Vehicle, path: Path, preset: str) -> 
         ax.set_aspect("equal")
         ax.set(xlim=(-32, 32), ylim=(-32, 32), xlabel="x, m")
     axes[0, 0].set_ylabel("y, m")
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    drawn.legend(handles, names, loc="outside upper center", ncols=6, frameon=False, fontsize=9)
-    drawn.supxlabel(
+    words = (
         f"vehicle, preset {preset}: one episode (20 s) of each trained policy's mean action; dot: where it ends. "
-        f"Above each: interquartile mean of the final returns. {budget(results)} {limits(results)}",
-        fontsize=8,
-        wrap=True,
+        f"Above each: interquartile mean of the final returns. {budget(results)} {limits(results)}"
     )
-    plots.save(drawn, path)
+    plots.finish(drawn, words, path, axes[0, 0].get_legend_handles_labels(), columns=6)

@@ -2,7 +2,7 @@
 
 import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,29 @@ def figure(rows: int, columns: int, width: float = 5.0, height: float = 3.4) -> 
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
     return drawn, axes
+
+
+def finish(
+    drawn: Figure,
+    words: str,
+    path: Path,
+    legend: tuple[Iterable[Any], Iterable[str]] = ((), ()),
+    columns: int = 4,
+) -> None:
+    """Put words below a figure and the legend of all its panels above, and save it.
+
+    Args:
+      drawn: the figure.
+      words: the caption.
+      path: the PNG to write.
+      legend: handles and names; none: no legend.
+      columns: of the legend.
+    """
+    handles, names = list(legend[0]), list(legend[1])
+    if handles:
+        drawn.legend(handles, names, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
+    drawn.supxlabel(words, fontsize=8, wrap=True)
+    save(drawn, path)
 
 
 def save(drawn: Figure, path: Path) -> None:
@@ -147,12 +170,9 @@ def curves(results: Sequence[Result], path: Path, lines: Mapping[str, float] | N
     for ax, column in zip(axes[0], ("return_deterministic", "return_stochastic"), strict=True):
         draw_curves(ax, results, column)
         draw_lines(ax, lines or {})
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    if handles:
-        drawn.legend(handles, names, loc="outside upper center", ncols=2, frameon=False, fontsize=9)
     note = "Thin: every seed; bold: mean; band: 95 % bootstrap interval of the mean"
-    drawn.supxlabel(f"{results[0].config['env']}. {caption + ' ' if caption else ''}{note}.", fontsize=8, wrap=True)
-    save(drawn, path)
+    words = f"{results[0].config['env']}. {caption + ' ' if caption else ''}{note}."
+    finish(drawn, words, path, axes[0, 0].get_legend_handles_labels(), columns=2)
 
 
 def draw_slice(ax: Axes, cut: rollout.Slice) -> None:
@@ -194,8 +214,6 @@ def landscape(result: Result, path: Path, run: int = 0) -> None:
             about = "" if seen.similarity is None else f", similarity {seen.similarity[step]:.2f}"
             ax.set_title(f"step {step}{about}", fontsize=9)
             ax.set_xlabel(f"action {dimension}")
-    handles, names = axes[1, 0].get_legend_handles_labels()
-    drawn.legend(handles, names, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     missing = {
         (): " The agent learns no Q: only its policy is drawn.",
         ("soft",): " The agent has no plain critics: no comparison is drawn.",
@@ -203,13 +221,11 @@ def landscape(result: Result, path: Path, run: int = 0) -> None:
     }.get(tuple(cuts[0][0].q), "")
     lost = [entry for entry in result.failures() if entry["run"] == run]
     failure = f" The run has failed at step {lost[0]['step']:,} ({lost[0]['cause']}), and is frozen." if lost else ""
-    drawn.supxlabel(
+    words = (
         f"{label(result, info.configuration)} on {result.config['env']}, seed {info.seed}: "
-        f"one episode by the mean action, return {seen.reward.sum():,.4g}.{missing}{failure}",
-        fontsize=8,
-        wrap=True,
+        f"one episode by the mean action, return {seen.reward.sum():,.4g}.{missing}{failure}"
     )
-    save(drawn, path)
+    finish(drawn, words, path, axes[1, 0].get_legend_handles_labels(), columns=3)
 
 
 def _worth_showing(seen: rollout.Episode) -> list[int]:

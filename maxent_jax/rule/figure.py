@@ -46,10 +46,7 @@ def draw(study: Study, rows: Sequence[int], threshold: float, path: Path, captio
             (_draw_line if len(study.views.dims) == 1 else _draw_map)(ax, study, name, row)
             ax.set_title(f"learned {name} Q\n{_where(study, row)}", fontsize=8)
         _draw_returns(own[-1], study, row)
-    handles, names = axes[1, 0].get_legend_handles_labels()
-    drawn.legend(handles, names, loc="outside upper center", ncols=5, frameon=False, fontsize=9)
-    drawn.supxlabel(caption, fontsize=8, wrap=True)
-    plots.save(drawn, path)
+    plots.finish(drawn, caption, path, axes[1, 0].get_legend_handles_labels(), columns=5)
 
 
 def _where(study: Study, row: int) -> str:
