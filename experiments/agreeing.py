@@ -81,6 +81,7 @@ def of_configuration(result: Result, configuration: int = 0) -> dict[str, float 
         info = result.runs[row]
         state = result.agent_state(info.run)
         visit_key, compare_key = jax.random.split(jax.random.key(info.seed))
-        seen = trials.visit(Subject(agent, state), env, visit_key, EPISODES).evenly(MOST)
-        found.append(compare(agent, state, seen.obs, compare_key).alike(float(agent.threshold)))
+        seen = trials.visit(Subject(agent, state), env, visit_key, EPISODES)
+        obs = seen.take(seen.evenly(MOST)).obs
+        found.append(compare(agent, state, obs, compare_key).alike(float(agent.threshold)))
     return shares(found)

@@ -79,7 +79,7 @@ class Tried:
     def by_exact_comparison(self) -> list[Study]:
         """The same studies, judged by what the exact comparison finds, as published."""
         return [
-            dataclasses.replace(one, views=dataclasses.replace(one.views, similarity=compared.exact))
+            dataclasses.replace(one, similarity=compared.exact)
             for one, compared in zip(self.studies, self.compared, strict=True)
         ]
 
@@ -130,10 +130,8 @@ def run(task: str, path: Path, preset: str, console: Console | None) -> None:
     figures.mkdir(exist_ok=True)
     draw(task, kinds, figures / "rule.png", caption(task, preset, result, rows))
     for kind, stem in zip(kinds, ("sac", "sac_adaent"), strict=True):
-        one = kind.studies[0]
-        shown = list(dict.fromkeys([*one.lowest(3), one.worst_start]))
         about = f"{kind.name} on {task}, first seed, preset {preset}. {budget([result])} {limits([result], SHORT)}"
-        figure.draw(one, shown, usual, figures / f"landscapes-{stem}.png", about)
+        figure.draw(kind.studies[0], usual, figures / f"landscapes-{stem}.png", about)
     about = f"Preset {preset}: {budget([result])} {judged([result])} {limits([result], SHORT)}"
     lines = yardsticks.lines(task) if task in yardsticks.KNOWING else {}
     plots.curves([result], figures / "curves.png", lines, about)

@@ -24,7 +24,9 @@ LANDSCAPE = (
     option("states", int, "states to draw: those where the landscapes are least alike", 3, low=1, high=20),
     option("dims", tuple, "one or two action dimensions of the landscapes; none: the first two", low=0),
     option("episodes", int, "episodes to roll out by the mean action", 10, low=1, high=1000),
-    option("tested", int, "states of these in which choices are tried, at most", 200, low=2, high=100_000),
+    option(
+        "tested", int, "their states, evenly spread, at which the rule is tested, at most", 200, low=2, high=100_000
+    ),
     option("updates", int, "of plain critics, where they have to be learned beside the agent", 5000, low=1),
     option("out", str, "PNG to write, and a .json beside it; none: RUN_DIR/figures/landscape.png"),
     NO_CACHE,
@@ -61,13 +63,19 @@ def landscape_command(words: list[str]) -> None:
     beside_key, key = jax.random.split(jax.random.key(info.seed))
     subject, beside = subject_of(agent, env, result.agent_state(info.run), beside_key, options["updates"])
     found = study.study(
-        subject, env, key, names(subject, env), dims, options["episodes"], options["tested"], draws=DRAWS
+        subject,
+        env,
+        key,
+        names(subject, env),
+        dims,
+        options["episodes"],
+        options["tested"],
+        draws=DRAWS,
+        shown=options["states"],
     )
-    rows = found.lowest(options["states"])
-    shown = rows if found.worst_start in rows else [*rows, found.worst_start]
     about = _about(result, info, found, beside)
     caption = f"{plots.label(result, info.configuration)} on {about['env']}, seed {info.seed}. {_caption(about)}"
-    figure.draw(found, shown, subject.threshold, path, caption)
+    figure.draw(found, subject.threshold, path, caption)
     runs.write_json(numbers, about)
     if about["scores"] is not None:
         common.CONSOLE.print(_table(about["scores"]))
@@ -117,7 +125,7 @@ def _caption(about: dict[str, Any]) -> str:
     """What the reader must know of what is seen."""
     dims = " and ".join(map(str, about["dims"]))
     words = [
-        f"{len(about['states']['time'])} states of {about['episodes']} different episodes by the mean action.",
+        f"{sum(about['states']['evenly'])} states of {about['episodes']} different episodes by the mean action.",
         f"Landscapes over action {dims}, the smaller of each pair of twins, other dimensions at the policy's mean.",
     ]
     if about["learned_beside"]:

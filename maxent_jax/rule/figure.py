@@ -1,6 +1,5 @@
 """The figure of a study: where the landscapes disagree, what each would choose there, and what that truly earns."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,17 @@ DRAWN = {"color": "white", "markersize": 3, "markeredgecolor": "#666666", "marke
 FOLLOWED = {"mean": "then the mean action", "draws": "then draws"}
 
 
-def draw(study: Study, rows: Sequence[int], threshold: float, path: Path, caption: str) -> None:
-    """Three overviews, then a row for each of some states: its landscapes, and the true returns of their choices.
+def draw(study: Study, threshold: float, path: Path, caption: str) -> None:
+    """Three overviews, then a row for each state to show: its landscapes, and the true returns of their choices.
 
     Args:
       study: what was found.
-      rows: the states to show, as rows of `study.visits`.
       threshold: below this the rule switches.
       path: the PNG to write.
       caption: what the reader must know of the run.
     """
     columns = max(3 if study.compared else 1, len(study.landscapes) + 1)
-    drawn, axes = plots.figure(1 + len(rows), columns, width=4.4, height=3.0)
+    drawn, axes = plots.figure(1 + len(study.shown), columns, width=4.4, height=3.0)
     draw_time(axes[0, 0], study, threshold)
     if study.compared:
         draw_scatter(axes[0, 1], study.tested("anywhere", "mean", "undiscounted"), threshold)
@@ -41,7 +39,7 @@ def draw(study: Study, rows: Sequence[int], threshold: float, path: Path, captio
     else:
         for ax in axes[0, 1:]:
             ax.axis("off")
-    for row, own in zip(rows, axes[1:], strict=True):
+    for row, own in zip(study.shown, axes[1:], strict=True):
         for name, ax in zip(study.landscapes, own, strict=False):
             (_draw_line if len(study.views.dims) == 1 else _draw_map)(ax, study, name, row)
             ax.set_title(f"learned {name} Q\n{_where(study, row)}", fontsize=8)
@@ -50,27 +48,30 @@ def draw(study: Study, rows: Sequence[int], threshold: float, path: Path, captio
 
 
 def _where(study: Study, row: int) -> str:
-    alike = study.views.similarity
+    alike = study.similarity
     about = "" if alike is None else f", similarity {alike[row]:.2f}"
-    worst = ", start of the worst" if row == study.worst_start else ""
+    worst = ", start of the worst" if row == study.visits.worst_start else ""
     return f"step {study.visits.time[row]} of episode {study.visits.episode[row]}{about}{worst}"
 
 
 def draw_time(ax: Axes, study: Study, threshold: float) -> None:
     """Similarity along the episodes."""
     ax.set_xlabel("step of the episode")
-    if study.views.similarity is None:
+    time, episodes = study.visits.time[study.evenly], study.visits.episode[study.evenly]
+    if study.similarity is None:
         only = study.landscapes[0]
-        ax.plot(study.visits.time, study.views.q[only].max(axis=1), ".", color=plots.Q_COLOURS[only], markersize=4)
+        highest = study.views.q[only][study.evenly].max(axis=1)
+        ax.plot(time, highest, ".", color=plots.Q_COLOURS[only], markersize=4)
         ax.set_ylabel(f"highest {only} Q")
         return
-    for episode in np.unique(study.visits.episode):
-        own = study.visits.episode == episode
+    similarity = study.similarity[study.evenly]
+    for episode in np.unique(episodes):
+        own = episodes == episode
         colour = plots.COLOURS[episode % len(plots.COLOURS)]
-        ax.plot(study.visits.time[own], study.views.similarity[own], ".-", color=colour, linewidth=0.6, markersize=3)
+        ax.plot(time[own], similarity[own], ".-", color=colour, linewidth=0.6, markersize=3)
     ax.axhline(threshold, color="#555555", linestyle="--", linewidth=1)
     ax.set_ylabel("similarity")
-    ax.set_title(f"below {threshold:g}: {np.mean(study.views.similarity < threshold):.0%} of the states", fontsize=9)
+    ax.set_title(f"below {threshold:g}: {np.mean(similarity < threshold):.0%} of the states", fontsize=9)
 
 
 def draw_scatter(ax: Axes, tested: scores.Tested, threshold: float, colour: str = plots.COLOURS[2]) -> None:

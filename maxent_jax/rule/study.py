@@ -28,7 +28,11 @@ class Study:
     Attributes:
       subject: the policy and its landscapes.
       landscapes: the names of these.
-      visits: the states that were tried, evenly spread over the episodes.
+      visits: the states that were tried.
+      similarity: (n,) how alike soft and plain are found at them; None for a subject without both.
+      evenly: (k,) which of them are evenly spread over the episodes: all that is said of the rule rests on these.
+      shown: which of them to draw: the least alike of all that were visited, the lowest first (evenly spread ones where
+        nothing is compared), then the start of the worst episode.
       views: the landscapes at them.
       actions: by choice (`policy`, `soft anywhere`, `plain near`, ...), (n, a).
       returns: by how the policy is followed and by choice, (n, repeats, 2) undiscounted and discounted.
@@ -37,6 +41,9 @@ class Study:
     subject: Subject
     landscapes: tuple[str, ...]
     visits: Visits
+    similarity: np.ndarray | None
+    evenly: np.ndarray
+    shown: tuple[int, ...]
     views: Views
     actions: Mapping[str, np.ndarray]
     returns: Mapping[str, Mapping[str, np.ndarray]]
@@ -45,20 +52,6 @@ class Study:
     def compared(self) -> bool:
         """Whether there are a soft and a plain landscape to compare."""
         return len(self.landscapes) == 2
-
-    @property
-    def worst_start(self) -> int:
-        """The first state of the episode with the lowest return; one that broke down counts as the lowest."""
-        returns = np.where(np.isfinite(self.visits.returns), self.visits.returns, -np.inf)
-        begins = np.flatnonzero(self.visits.time == 0)
-        return int(begins[np.argmin(returns[self.visits.episode[begins]])])
-
-    def lowest(self, count: int) -> list[int]:
-        """The states with the lowest similarity, the lowest first; evenly spread ones where nothing is compared."""
-        total = len(self.visits.time)
-        if self.views.similarity is None:
-            return [int(row) for row in np.linspace(0, total - 1, min(count, total)).round()]
-        return [int(row) for row in np.argsort(self.views.similarity, kind="stable")[:count]]
 
     def tested(self, reach: str, acting: str, discounting: str, group: int | None = None) -> scores.Tested:
         """Both choices against each other.
@@ -69,14 +62,16 @@ class Study:
           discounting: one of `DISCOUNTING`.
           group: a number that all states share when they are resampled; None: each episode has its own.
         """
-        assert self.views.similarity is not None, "only where there are two landscapes"
+        assert self.similarity is not None, "only where there are two landscapes"
+        at = self.evenly
         plain, soft = (
-            self.returns[acting][f"{name} {reach}"][..., DISCOUNTING.index(discounting)] for name in ("plain", "soft")
+            self.returns[acting][f"{name} {reach}"][at, ..., DISCOUNTING.index(discounting)]
+            for name in ("plain", "soft")
         )
         advantage, noise = scores.advantages(plain, soft)
-        same = np.all(self.actions[f"plain {reach}"] == self.actions[f"soft {reach}"], axis=1)
-        groups = self.visits.episode if group is None else np.full(len(same), group)
-        return scores.Tested(self.views.similarity, advantage, noise, same, groups)
+        same = np.all(self.actions[f"plain {reach}"][at] == self.actions[f"soft {reach}"][at], axis=1)
+        groups = self.visits.episode[at] if group is None else np.full(len(at), group)
+        return scores.Tested(self.similarity[at], advantage, noise, same, groups)
 
     def value_check(self) -> dict[str, float | None]:
         """How well each landscape knows what it is about: its values of its choices against their true returns.
@@ -85,8 +80,8 @@ class Study:
         """
         found = {}
         for name in self.landscapes:
-            value = self.views.q[name].max(axis=1)
-            earned = self.returns["draws"][f"{name} anywhere"][..., 1].mean(axis=1)
+            value = self.views.q[name][self.evenly].max(axis=1)
+            earned = self.returns["draws"][f"{name} anywhere"][self.evenly, ..., 1].mean(axis=1)
             sound = np.isfinite(earned)
             r = scores.rank_correlation(value[sound], earned[sound])
             found[name] = r if np.isfinite(r) else None
@@ -96,8 +91,9 @@ class Study:
         """Every state as JSON, by column; returns are means over repeats, `episode_returns` of whole episodes."""
         found: dict[str, Any] = {"episode": self.visits.episode.tolist(), "time": self.visits.time.tolist()}
         found["episode_returns"] = short(self.visits.returns)
-        if self.views.similarity is not None:
-            found["similarity"] = short(self.views.similarity)
+        found["evenly"] = np.isin(np.arange(len(self.visits.time)), self.evenly).tolist()
+        if self.similarity is not None:
+            found["similarity"] = short(self.similarity)
         found["actions"] = {name: short(action) for name, action in self.actions.items()}
         found["returns"] = {
             acting: {
@@ -149,6 +145,7 @@ def study(
     episodes: int,
     most: int,
     draws: int,
+    shown: int = 3,
 ) -> Study:
     """Visit, look and try.
 
@@ -159,14 +156,21 @@ def study(
       landscapes: which of these it has, see `subject.names`.
       dims: the grid's action dimensions.
       episodes: how many are rolled out.
-      most: how many of their states are tried, at most.
+      most: how many of their states, evenly spread, the rule is tested at, at most; those to show come beside.
       draws: how often each choice is followed by draws of the policy.
+      shown: how many of the least similar states to show.
 
     Returns:
       The study.
     """
-    visit_key, look_key, return_key = jax.random.split(key, 3)
-    visits = trials.visit(subject, env, visit_key, episodes).evenly(most)
+    visit_key, compare_key, look_key, return_key = jax.random.split(key, 4)
+    visited = trials.visit(subject, env, visit_key, episodes)
+    similarity = trials.similarity(subject, visited.obs, compare_key)
+    evenly = visited.evenly(most)
+    least = visited.evenly(shown) if similarity is None else np.argsort(similarity, kind="stable")[:shown]
+    shown_rows = list(dict.fromkeys([*least, visited.worst_start]))
+    tried = np.union1d(evenly, shown_rows)
+    visits = visited.take(tried)
     views = trials.look(subject, visits.obs, look_key, dims)
     actions = {POLICY: views.mean}
     for reach in REACHES:
@@ -178,7 +182,17 @@ def study(
         }
         for acting in ACTING
     }
-    return Study(subject, landscapes, visits, views, actions, returns)
+    return Study(
+        subject,
+        landscapes,
+        visits,
+        None if similarity is None else similarity[tried],
+        np.searchsorted(tried, evenly),
+        tuple(map(int, np.searchsorted(tried, shown_rows))),
+        views,
+        actions,
+        returns,
+    )
 
 
 def score(studies: Sequence[Study], threshold: float) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What each landscape would choose in the states that a policy visits, and what that choice truly earns there.
 
-Three steps, each a compiled function of a `Subject` and a bare task: `visit` rolls the mean policy out and keeps the
-environment's states; `look` asks the landscapes at each of them about the same candidate actions; `true_returns` goes
-back to each state, takes an action there and follows the policy from then on.
+Four steps, each a compiled function of a `Subject` and a bare task: `visit` rolls the mean policy out and keeps the
+environment's states; `similarity` compares the landscapes at each of them; `look` asks them about the same candidate
+actions; `true_returns` goes back to a state, takes an action there and follows the policy from then on.
 """
 
 import dataclasses
@@ -55,15 +55,18 @@ class Visits:
         state = jax.tree.map(lambda x: x[np.asarray(rows)], self.state)
         return dataclasses.replace(self, state=state, time=self.time[rows], episode=self.episode[rows])
 
-    def evenly(self, most: int) -> "Visits":
-        """At most so many of the states, evenly spread over the episodes' time; the first states stay."""
-        count = len(self.time)
-        if count <= most:
-            return self
-        first = np.flatnonzero(self.time == 0)[:most]
-        rest = np.setdiff1d(np.arange(count), first)
-        spread = rest[np.linspace(0, len(rest) - 1, most - len(first)).round().astype(int)] if most > len(first) else []
-        return self.take(np.sort(np.concatenate([first, np.asarray(spread, int)])))
+    @property
+    def worst_start(self) -> int:
+        """The first state of the episode with the lowest return; one that broke down counts as the lowest."""
+        returns = np.where(np.isfinite(self.returns), self.returns, -np.inf)
+        begins = np.flatnonzero(self.time == 0)
+        return int(begins[np.argmin(returns[self.episode[begins]])])
+
+    def evenly(self, most: int) -> np.ndarray:
+        """At most so many of the states, as rows: evenly spread over each episode in turn."""
+        by_episode = np.lexsort((self.time, self.episode))
+        places = np.linspace(0, len(by_episode) - 1, min(most, len(by_episode)))
+        return np.sort(by_episode[places.round().astype(int)])
 
 
 def visit(subject: Subject, env: Any, key: jax.Array, episodes: int) -> Visits:
@@ -129,7 +132,6 @@ class Views:
       samples: how many of the candidates are draws; the mean follows them.
       candidates: (n, c, a) actions.
       q: by landscape, (n, c) values.
-      similarity: (n,) how alike soft and plain are found; None for a subject without both.
     """
 
     dims: tuple[int, ...]
@@ -137,7 +139,6 @@ class Views:
     samples: int
     candidates: np.ndarray
     q: dict[str, np.ndarray]
-    similarity: np.ndarray | None
 
     @property
     def mean(self) -> np.ndarray:
@@ -155,6 +156,28 @@ class Views:
         return np.take_along_axis(self.candidates, np.argmax(values, axis=1)[:, None, None], axis=1)[:, 0]
 
 
+def similarity(subject: Subject, obs: Any, key: jax.Array) -> np.ndarray | None:
+    """How alike soft and plain are found at n states (n, o): (n,); None for a subject without both."""
+    rows = _padded(len(obs))
+    found = _similarity(subject, obs[rows], jax.random.split(key, len(rows)))
+    return None if found is None else np.asarray(found)[: len(obs)]
+
+
+@jax.jit
+def _similarity(subject: Subject, obs: jax.Array, keys: jax.Array) -> jax.Array | None:
+    def compared(block: tuple[jax.Array, jax.Array]) -> jax.Array | None:
+        obs, keys = block
+        return subject.similarity(obs, keys[0])
+
+    return blocks.in_turn(compared, (obs, keys), blocks.few(len(obs), blocks.BLOCK))
+
+
+def _padded(count: int) -> np.ndarray:
+    """Rows 0 to count - 1, the last one repeated until whole blocks are full."""
+    padded = count if count <= blocks.BLOCK else math.ceil(count / blocks.BLOCK) * blocks.BLOCK
+    return np.minimum(np.arange(padded), count - 1)
+
+
 def look(subject: Subject, obs: Any, key: jax.Array, dims: Sequence[int]) -> Views:
     """Ask the landscapes at states about the same candidate actions.
 
@@ -169,16 +192,13 @@ def look(subject: Subject, obs: Any, key: jax.Array, dims: Sequence[int]) -> Vie
     """
     axis = np.linspace(-1.0, 1.0, FINE if len(dims) == 1 else COARSE, dtype=np.float32)
     grid = np.stack(np.meshgrid(*[axis] * len(dims), indexing="ij"), axis=-1).reshape(-1, len(dims))
-    candidates, q, alike = jax.tree.map(
-        np.asarray, _look(subject, obs, key, grid, dims=tuple(dims), samples=subject.samples)
-    )
-    return Views(tuple(dims), axis, subject.samples, candidates, q, alike)
+    candidates, q = jax.tree.map(np.asarray, _look(subject, obs, key, grid, dims=tuple(dims), samples=subject.samples))
+    return Views(tuple(dims), axis, subject.samples, candidates, q)
 
 
 @functools.partial(jax.jit, static_argnames=("dims", "samples"))
 def _look(subject: Subject, obs: jax.Array, key: jax.Array, grid: Any, *, dims: Any, samples: int) -> Any:
-    draw_key, compare_key = jax.random.split(key)
-    keys = jax.random.split(draw_key, len(obs))
+    keys = jax.random.split(key, len(obs))
     draws = jax.vmap(lambda obs, key: subject.act(jnp.broadcast_to(obs, (samples, len(obs))), key))(obs, keys)
     mean = subject.act(obs, jax.random.key(0), deterministic=True)[:, None]  # which needs no key
     on_grid = jnp.broadcast_to(mean, (len(obs), len(grid), mean.shape[-1])).at[..., jnp.array(dims)].set(grid)
@@ -189,7 +209,7 @@ def _look(subject: Subject, obs: jax.Array, key: jax.Array, grid: Any, *, dims: 
         return subject.landscapes(jnp.broadcast_to(obs[:, None], (*action.shape[:2], obs.shape[-1])), action)
 
     q = blocks.in_turn(values, (obs, candidates), blocks.few(len(obs), AT_ONCE // candidates.shape[1]))
-    return candidates, q, subject.similarity(obs, compare_key)
+    return candidates, q
 
 
 def true_returns(
@@ -215,9 +235,8 @@ def true_returns(
     """
     repeats = draws or repeats_of_mean(env)
     count = len(action) * repeats
-    padded = count if count <= blocks.BLOCK else math.ceil(count / blocks.BLOCK) * blocks.BLOCK
-    rows = np.minimum(np.arange(padded), count - 1) // repeats
-    again = np.arange(padded) % repeats
+    row = _padded(count)
+    rows, again = row // repeats, row % repeats
     state = jax.tree.map(lambda x: x[rows], visits.state)
     found = _true_returns(subject, env, state, visits.time[rows], action[rows], rows, again, key, mean=not draws)
     return np.asarray(found)[:count].reshape(len(action), repeats, 2)

@@ -52,12 +52,16 @@ def test_the_rule_is_right_there(found):
 
 
 def test_the_states_to_show(found):
-    lowest = found.lowest(3)
-    assert found.views.similarity is not None
-    assert list(found.views.similarity[lowest]) == sorted(found.views.similarity)[:3]
-    assert found.visits.time[found.worst_start] == 0
-    worst = found.visits.episode[found.worst_start]
-    assert found.visits.returns[worst] == found.visits.returns.min()
+    """The least alike of all, not only of those at which the rule is tested, and the start of the worst episode."""
+    few = study.study(walker(draw=0.5), walk(horizon=6), jax.random.key(0), ("soft", "plain"), (0,), 4, 2, 3, shown=3)
+    assert len(few.evenly) == len(few.tested("near", "mean", "discounted").advantage) == 2
+    assert sum(few.columns()["evenly"]) == 2
+    *lowest, worst = few.shown
+    assert few.similarity is not None
+    assert list(few.similarity[lowest]) == sorted(few.similarity)[:3]
+    assert few.similarity[lowest].max() <= np.sort(found.similarity)[2] + 1e-6
+    assert few.visits.time[worst] == 0
+    assert few.visits.returns[few.visits.episode[worst]] == few.visits.returns.min()
 
 
 def test_columns_hold_every_state(found):
@@ -93,19 +97,18 @@ def test_dims_by_default():
 def test_the_figure_of_one_dimension_shows_draws_mean_and_both_choices(found, tmp_path, monkeypatch):
     figures = []
     monkeypatch.setattr(plots, "save", lambda drawn, path: figures.append(drawn))
-    rows = [*found.lowest(2), found.worst_start]
-    figure.draw(found, rows, 0.95, tmp_path / "x.png", "A caption.")
+    figure.draw(found, 0.95, tmp_path / "x.png", "A caption.")
     (drawn,) = figures
     assert drawn.get_supxlabel() == "A caption."
-    axes = np.array(drawn.axes).reshape(4, 3)
-    for row, (soft, plain, returns) in zip(rows, axes[1:], strict=True):
+    axes = np.array(drawn.axes).reshape(5, 3)
+    for row, (soft, plain, returns) in zip(found.shown, axes[1:], strict=True):
         for name, ax in (("soft", soft), ("plain", plain)):
             np.testing.assert_array_equal(ax.lines[0].get_ydata(), found.views.grid(name)[row])
             marked = {line.get_label(): line.get_xdata()[0] for line in ax.lines[2:]}
             chosen = {f"highest {name} Q": found.actions[f"{name} anywhere"][row, 0] for name in ("soft", "plain")}
             assert marked == chosen | {"policy mean": 0.5}
         assert [label.get_text() for label in returns.get_yticklabels()] == list(found.actions)[1:]
-    assert "start of the worst" in axes[3, 0].get_title()
+    assert "start of the worst" in axes[4, 0].get_title()
     # wherever the choices differ the soft one loses, so that there is no curve
     assert axes[0, 2].get_legend().get_texts()[0].get_text() == "choice anywhere: soft loses everywhere"
 
@@ -120,13 +123,13 @@ def test_the_figure_of_two_dimensions_has_a_map_for_each_landscape(agent, maps, 
     built = fields.build(AGENTS[agent], tiny.FIELDS[agent])
     subject = Subject(built, jax.jit(built.init)(jax.random.key(0), env.spec))
     names = ("soft", "plain")[:maps]
-    seen = study.study(subject, env, jax.random.key(1), names, (1, 0), 1, 10, 2)
+    seen = study.study(subject, env, jax.random.key(1), names, (1, 0), 1, 10, 2, shown=1)
     figures, save = [], plots.save
     monkeypatch.setattr(plots, "save", lambda drawn, path: (figures.append(drawn), save(drawn, path)))
-    figure.draw(seen, [seen.worst_start], 0.9, tmp_path / "x.png", "")
+    figure.draw(seen, 0.9, tmp_path / "x.png", "")
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
     drawn = [ax for ax in figures[0].axes if ax.get_title().startswith("learned")]
-    assert len(drawn) == maps
-    for name, ax in zip(names, drawn, strict=True):
+    places = [(row, name) for row in seen.shown for name in names]
+    for (row, name), ax in zip(places, drawn, strict=True):
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("action 1", "action 0")
-        np.testing.assert_array_equal(ax.collections[0].get_array(), seen.views.grid(name)[0].T)
+        np.testing.assert_array_equal(ax.collections[0].get_array(), seen.views.grid(name)[row].T)

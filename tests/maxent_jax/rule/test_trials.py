@@ -65,14 +65,33 @@ def test_episodes_that_are_all_alike_count_once():
     np.testing.assert_array_equal(seen.episode, [0, 0])
 
 
-def test_fewer_states_are_spread_over_time_and_keep_the_beginnings():
-    seen = trials.visit(walker(), walk(horizon=50), KEY, 2).evenly(20)
-    assert len(seen.time) == 20
-    assert list(seen.time[:2]) == [0, 0]
-    assert seen.time[-1] == 49
-    assert np.all(np.diff(seen.time) >= 0)
-    assert np.bincount(seen.time // 10).min() >= 3
+def test_fewer_states_are_spread_over_the_time_of_every_episode():
+    visited = trials.visit(walker(), walk(horizon=50), KEY, 2)
+    seen = visited.take(visited.evenly(20))
+    for episode in (0, 1):
+        time = seen.time[seen.episode == episode]
+        assert len(time) == 10
+        np.testing.assert_array_equal(np.bincount(time // 10), 2)
     np.testing.assert_array_equal(seen.obs[:, 1], seen.time)
+    assert len(visited.evenly(1000)) == 100
+
+
+def test_the_start_of_the_worst_episode_is_found_among_many():
+    visited = trials.visit(walker(), walk(horizon=3), KEY, 40)
+    visited.returns[33] = -1e9
+    assert (visited.time[visited.worst_start], visited.episode[visited.worst_start]) == (0, 33)
+    visited.returns[7] = np.nan
+    assert visited.episode[visited.worst_start] == 7
+
+
+@pytest.mark.parametrize("count", [3, 64, 65])
+def test_every_state_is_compared_in_blocks(count):
+    obs = np.stack([np.linspace(0, 2, count), np.zeros(count)], axis=1)
+    alike = trials.similarity(walker(), obs, KEY)
+    assert alike is not None
+    assert alike.shape == (count,)
+    assert np.all(alike[obs[:, 0] < 0.5] < 0.9)
+    assert np.all(alike[obs[:, 0] > 1.5] > 0.999)
 
 
 def test_views_ask_draws_mean_and_grid():
@@ -83,8 +102,6 @@ def test_views_ask_draws_mean_and_grid():
     np.testing.assert_allclose(seen.best("soft"), [[-0.5], [0.5]], atol=0.006)
     np.testing.assert_allclose(seen.best("plain"), [[0.5], [0.5]], atol=0.006)
     np.testing.assert_allclose(seen.grid("plain"), np.tile(-((seen.axis - 0.5) ** 2), (2, 1)), atol=1e-6)
-    assert seen.similarity is not None
-    assert seen.similarity[0] < 0.9 < 0.999 < seen.similarity[1]
 
 
 def test_near_choices_stay_within_the_draws():
