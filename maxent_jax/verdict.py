@@ -8,8 +8,8 @@ two seeds. The rule, in this order:
    counterparts are asked). If not: **no verdict**: a return that nothing has
    beaten accuses nobody.
 2. **entropy misleads here**, where a *counterpart* is clearly better: the same agent without entropy, or one that lets
-   go of it, state by state (`sac_adaent`) or in time (`sac_annealed`), with all other settings alike. Only that
-   isolates entropy.
+   go of it, state by state (`sac_adaent`) or in time (`sac_annealed`), from the same temperature; all other settings
+   alike. Only that isolates entropy.
 3. **budget too small**, where the configuration is still improving: the mean over its last quarter of evaluations
    lies above that over the quarter before, with the whole interval above the same margin.
 4. **no evidence** otherwise: better was possible, and it is not shown that entropy is what stands in the way. The
@@ -34,7 +34,7 @@ import numpy as np
 
 from envs import fields
 from maxent_jax import stats, tables
-from maxent_jax.agents import Agent, SACAdaEnt
+from maxent_jax.agents import SAC, Agent, SACAdaEnt
 from maxent_jax.agents.sac_annealed import SACAnnealed
 from maxent_jax.tables import Entry
 
@@ -50,7 +50,7 @@ MOST_RIVALS = 5
 NAMED = 5
 """Configurations that a sentence names, for the same reason."""
 OF_ENTROPY = ("alpha", "auto_alpha", "target_entropy", "alpha_lr", "entropy_coef", "threshold")
-"""Fields in which a counterpart may differ."""
+"""Fields in which a counterpart may differ; one that lets go of entropy must begin at the same temperature."""
 OF_LEARNING = ("timeout_is_termination", "observe_time", "observe_rates")
 """Fields of a task that change how it is learned, and not what a return means."""
 
@@ -139,12 +139,19 @@ def comparable(one: Entry, other: Entry) -> bool:
 
 def counterpart(entry: Entry, other: Entry) -> bool:
     """Whether another configuration differs from one that maximises entropy in nothing but entropy."""
-    same = type(other.agent) is type(entry.agent) and not other.agent.maximises_entropy
-    released = isinstance(other.agent, type(entry.agent)) and lets_go(other.agent)
+    judged = SAC if isinstance(entry.agent, SACAdaEnt) else type(entry.agent)  # one that never switches is SAC
+    without = type(other.agent) in (judged, type(entry.agent)) and not other.agent.maximises_entropy
     one, two = fields.plain_values(entry.agent), fields.plain_values(other.agent)
+    released = isinstance(other.agent, judged) and lets_go(other.agent) and _temperature(one) == _temperature(two)
     alike = all(one[name] == two[name] for name in one.keys() & two.keys() if name not in OF_ENTROPY)
     size = all(entry.result.config[name] == other.result.config[name] for name in ("steps", "envs"))
-    return (same or released) and alike and size and entry.env_fields == other.env_fields
+    return (without or released) and alike and size and entry.env_fields == other.env_fields
+
+
+def _temperature(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The fields that set how much entropy is worth."""
+    learned = (values["target_entropy"], values["alpha_lr"]) if values["auto_alpha"] else ()
+    return values["alpha"], values["auto_alpha"], *learned
 
 
 def _same_returns(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

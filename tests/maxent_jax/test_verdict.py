@@ -64,6 +64,8 @@ def test_so_does_one_that_switches_it_off(judge):
         {"alpha": 0.0, "lr": 0.1},  # something else differs, too
         {"alpha": 0.3},  # less entropy is entropy
         {"agent": "sac_adaent", "threshold": -1.0},  # never switches
+        {"agent": "sac_adaent", "alpha": 0.3},  # lets go of another temperature
+        {"agent": "sac_annealed", "alpha": 0.3},
     ],
 )
 def test_a_better_competitor_that_differs_otherwise_does_not(judge, options):
@@ -78,6 +80,12 @@ def test_a_threshold_that_never_switches_is_judged_and_one_that_does_is_its_coun
     assert found.word == verdict.MISLEADS
     assert not verdict.lets_go(agents.AGENTS["sac_adaent"](threshold=0.0))
     assert verdict.lets_go(agents.AGENTS["sac_adaent"](threshold=0.0, metric="pearson"))
+
+
+def test_a_threshold_that_never_switches_is_compared_with_sac_without_entropy(judge):
+    never = {"agent": "sac_adaent", "threshold": -1.0}
+    assert judge((curves(0), never), (curves(5), {"alpha": 0.0})).word == verdict.MISLEADS
+    assert judge((curves(0), never), (curves(5), {"agent": "sac_annealed"})).word == verdict.MISLEADS
 
 
 def test_nothing_is_said_where_nothing_is_better(judge):
