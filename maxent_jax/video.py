@@ -25,12 +25,17 @@ FEWEST_FRAMES_PER_SECOND = 4
 """Films run as fast as the task does, but those of long steps faster."""
 
 
+def kind() -> str:
+    """The kind of film that can be made here: `.mp4`, or `.gif` where no encoder is installed."""
+    return ".mp4" if _encoder() else ".gif"
+
+
 def film(results: Sequence[Result], path: Path, run: int | None = None, flat: bool = False) -> Path:
     """Film one episode by the mean action of each run directory, side by side.
 
     Args:
       results: run directories, one beside the other.
-      path: the file to write; `.mp4` becomes `.gif` where no encoder is installed.
+      path: the file to write, `.mp4` or `.gif`.
       run: which run of each; None: its first.
       flat: draw the scene even where OpenGL is to be had.
 
@@ -38,17 +43,18 @@ def film(results: Sequence[Result], path: Path, run: int | None = None, flat: bo
       The file that was written.
 
     Raises:
-      InvalidSetting: a task that has no scene, or no such run.
+      InvalidSetting: a task that has no scene, no such run, or an `.mp4` where no encoder is installed.
       Fault: the encoder stopped; what was at the path stays.
     """
+    encoder = _encoder() if path.suffix == ".mp4" else None
+    if path.suffix == ".mp4" and encoder is None:
+        raise InvalidSetting(f'out = {str(path)!r}: no encoder is installed (pip install -e ".[film]"); must be a .gif')
     strips = [_strip(result, result.runs[0].run if run is None else run, flat) for result in results]
     seconds = max(seconds for seconds, _ in strips)
     every = max(1, round(1 / (seconds * MOST_FRAMES_PER_SECOND)))
     frames = _beside([list(frames) for _, frames in strips])[::every]
     rate = 1 / (seconds * every)
-    encoder = _encoder() if path.suffix == ".mp4" else None
     if encoder is None:
-        path = path.with_suffix(".gif")
         _write_gif(frames, path, rate)
     else:
         _write_mp4(frames, path, rate, encoder)

@@ -155,7 +155,7 @@ def film_command(words: list[str]) -> None:
     known = (
         option("run", int, "which run of the directory; none: the first", low=0),
         option("beside", str, "another run directory, filmed beside it"),
-        option("out", str, "file to write, .mp4 or .gif; none: RUN_DIR/figures/film.mp4"),
+        option("out", str, "file to write, .mp4 or .gif; none: RUN_DIR/figures/film.mp4, or .gif without an encoder"),
         NO_CACHE,
     )
     given = parse(f"{common.PROGRAM} film", words, known, positional=(common.RUN_DIR,))
@@ -163,7 +163,8 @@ def film_command(words: list[str]) -> None:
     directory, run = Path(given.positional[0]), given.options["run"]
     beside = given.options["beside"]
     results = [runs.load(folder) for folder in (directory, beside) if folder is not None]
-    path = common.file_to_write(given.options["out"] or _in_figures(directory, "film.mp4"), ".mp4", ".gif")
+    path = given.options["out"] or _in_figures(directory, f"film{video.kind()}")
+    path = common.file_to_write(path, ".mp4", ".gif")
     common.say_file(video.film(results, path, run))
 
 

@@ -34,9 +34,12 @@ def test_a_film_has_one_frame_a_step_and_two_runs_stand_side_by_side(results, tm
         assert np.abs(first - second)[view.SIZE[0] :].max() > 50  # and so has the mark of the time
 
 
-def test_an_mp4_becomes_a_gif_where_no_encoder_is_installed(results, tmp_path, monkeypatch):
+def test_without_an_encoder_an_mp4_is_refused_and_a_gif_is_the_kind_to_make(results, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    assert video.film(results[:1], tmp_path / "film.mp4", flat=True) == tmp_path / "film.gif"
+    assert video.kind() == ".gif"
+    with pytest.raises(InvalidSetting, match=r"out = '.*film.mp4': no encoder is installed .* must be a .gif"):
+        video.film(results[:1], tmp_path / "film.mp4", flat=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_encoder_that_stops_is_a_fault_and_the_old_film_stays(results, tmp_path, monkeypatch):
@@ -53,6 +56,7 @@ def test_an_encoder_that_stops_is_a_fault_and_the_old_film_stays(results, tmp_pa
 
 def test_an_mp4_is_one(results, tmp_path):
     pytest.importorskip("imageio_ffmpeg")
+    assert video.kind() == ".mp4"
     path = video.film(results[:1], tmp_path / "film.mp4", flat=True)
     assert path.read_bytes()[4:8] == b"ftyp"
 
