@@ -1,5 +1,6 @@
 """The command line: finds the command, and says in one line what went wrong, with the exit code that belongs to it."""
 
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -8,38 +9,33 @@ from envs import fields
 from envs.fields import InvalidSetting
 from maxent_jax import hosts, interrupts
 from maxent_jax.commands.common import PROGRAM
-from maxent_jax.commands.comparing import compare_command, evaluate_command, report_command
-from maxent_jax.commands.measuring import bench_command, plan_command, reproduce_command
-from maxent_jax.commands.reading import film_command, landscape_command
-from maxent_jax.commands.tasks import envs_command, theory_command
-from maxent_jax.commands.training import (
-    merge_command,
-    resume_command,
-    submit_command,
-    sweep_command,
-    train_command,
-)
-from maxent_jax.commands.watching import status_command
 from maxent_jax.faults import Fault
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {
-    "train": train_command,
-    "sweep": sweep_command,
-    "resume": resume_command,
-    "submit": submit_command,
-    "merge": merge_command,
-    "status": status_command,
-    "reproduce": reproduce_command,
-    "report": report_command,
-    "evaluate": evaluate_command,
-    "compare": compare_command,
-    "landscape": landscape_command,
-    "film": film_command,
-    "envs": envs_command,
-    "plan": plan_command,
-    "bench": bench_command,
-    "theory": theory_command,
+COMMANDS = {
+    "train": "training",
+    "sweep": "training",
+    "resume": "training",
+    "submit": "training",
+    "merge": "training",
+    "status": "watching",
+    "reproduce": "measuring",
+    "report": "comparing",
+    "evaluate": "comparing",
+    "compare": "comparing",
+    "landscape": "reading",
+    "film": "reading",
+    "envs": "tasks",
+    "plan": "measuring",
+    "bench": "measuring",
+    "theory": "tasks",
 }
+"""The module of `commands` that holds NAME_command: what a command does not need is not imported."""
+
+
+def command(name: str) -> Callable[[list[str]], None]:
+    """The function behind a name of `COMMANDS`."""
+    module = importlib.import_module(f"maxent_jax.commands.{COMMANDS[name]}")
+    return getattr(module, f"{name}_command")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         if words[0] not in COMMANDS:
             raise fields.unknown(f"command {words[0]!r}", words[0], COMMANDS)
-        COMMANDS[words[0]](words[1:])
+        command(words[0])(words[1:])
     except InvalidSetting as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
@@ -91,8 +87,8 @@ def run() -> int:
 
 def _print_commands() -> None:
     print(f"usage: {PROGRAM} COMMAND ...   ({PROGRAM} COMMAND --help tells more)\n")
-    for name, command in COMMANDS.items():
-        print(f"  {name:10} {(command.__doc__ or '').splitlines()[0]}")
+    for name in COMMANDS:
+        print(f"  {name:10} {(command(name).__doc__ or '').splitlines()[0]}")
 
 
 if __name__ == "__main__":

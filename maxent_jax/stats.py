@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import scipy.optimize
-import scipy.stats
+from scipy import special
 
 RESAMPLES = 4_000
 MOST_PICKS = 2_000_000
@@ -285,7 +285,7 @@ def stretched(
     Returns:
       Both ends.
     """
-    half = float(scipy.stats.t.ppf(0.5 + confidence / 2, freedom)) * error
+    half = float(special.stdtrit(freedom, 0.5 + confidence / 2)) * error
     if high - low <= 1e-9 * half:  # all but the rarest resamples agree, and yet not all seeds do
         return value - half, value + half
     stretch = max(1.0, 2.0 * half / (high - low)) if high > low else 1.0
@@ -329,7 +329,7 @@ def _picks(size: int, stratum: int) -> np.ndarray:
 
 def _mann_whitney(theta: float, one: int, other: int, confidence: float) -> tuple[float, float, float]:
     """Share of pairs won of `one` and `other` seeds, and Newcombe's ends."""
-    z = scipy.stats.norm.ppf(0.5 + confidence / 2)
+    z = special.ndtri(0.5 + confidence / 2)
     more = (one + other) / 2 - 1
 
     def away(truth: float) -> float:

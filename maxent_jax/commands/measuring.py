@@ -3,10 +3,12 @@
 import json
 import time
 
-import experiments
+from benchmarks import registry as benchmarks
+from benchmarks import timing
 from envs import fields
 from envs.fields import InvalidSetting
 from experiments import published
+from experiments import registry as experiments
 from maxent_jax import api, cache, plan
 from maxent_jax.commands import common
 from maxent_jax.memory import free_bytes, usable
@@ -32,29 +34,27 @@ def plan_command(words: list[str]) -> None:
 
 def bench_command(words: list[str]) -> None:
     """Measure speed and memory here; without NAME the quick benchmarks, in about ten minutes."""
-    from benchmarks import registry, timing
-
     known = (
-        option("preset", str, "how much; none: quick without NAME, full with it", choices=registry.PRESETS),
+        option("preset", str, "how much; none: quick without NAME, full with it", choices=benchmarks.PRESETS),
         option("out", str, "folder for the JSON files", "bench"),
     )
     names = take_apart(words).positional
-    named = (required("NAME", "the benchmark", registry.BENCHMARKS),) if names else ()
-    about = "NAME: " + "; ".join(f"{name}: {entry.about}" for name, entry in registry.BENCHMARKS.items()) + "."
+    named = (required("NAME", "the benchmark", benchmarks.BENCHMARKS),) if names else ()
+    about = "NAME: " + "; ".join(f"{name}: {entry.about}" for name, entry in benchmarks.BENCHMARKS.items()) + "."
     given = parse(f"{common.PROGRAM} bench", words, known, about, named)
     preset = given.options["preset"] or ("full" if names else "quick")
-    within = [name for name, entry in registry.BENCHMARKS.items() if entry.arguments(preset) is not None]
-    if names and names[0] not in registry.BENCHMARKS:
-        raise fields.unknown(f"NAME {names[0]!r}", names[0], registry.BENCHMARKS)
+    within = [name for name, entry in benchmarks.BENCHMARKS.items() if entry.arguments(preset) is not None]
+    if names and names[0] not in benchmarks.BENCHMARKS:
+        raise fields.unknown(f"NAME {names[0]!r}", names[0], benchmarks.BENCHMARKS)
     if names and names[0] not in within:
         raise InvalidSetting(f"NAME = {names[0]!r}: must be {', '.join(within)} with --preset {preset}")
     chosen = names or within
     with common.folder_to_write(given.options["out"]) as folder:
         for number, name in enumerate(chosen, 1):
-            about = f"{number} of {len(chosen)}: {name}: {registry.BENCHMARKS[name].about}"
+            about = f"{number} of {len(chosen)}: {name}: {benchmarks.BENCHMARKS[name].about}"
             common.CONSOLE.print(about, highlight=False)
             began = time.perf_counter()
-            path = registry.run(name, preset, folder)
+            path = benchmarks.run(name, preset, folder)
             spread = timing.spread(json.loads(path.read_text()))
             noisy = f"; too noisy to trust: a spread of {spread:.0%}, see its min and max"
             told = f"{path}: {time.perf_counter() - began:.0f} s{noisy if spread > timing.NOISY else ''}"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.optimize
-import scipy.stats
+from scipy import special
 
 from maxent_jax.theory.mdp import as_float64, as_temperature
 
@@ -85,7 +85,7 @@ def best_in_box(size: int, half_width: float, hit: float, miss: float, alpha: fl
     edge = np.arctanh(half_width)
 
     def share(std: Any) -> Any:
-        return (2 * scipy.stats.norm.cdf(edge / std) - 1) ** size
+        return (2 * special.ndtr(edge / std) - 1) ** size
 
     def value(std: Any) -> Any:
         return miss + (hit - miss) * share(std) + alpha * size * entropy(std)

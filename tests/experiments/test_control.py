@@ -7,7 +7,6 @@ import pytest
 import untrained
 from rich.console import Console
 
-import experiments
 from experiments import agreeing, captions, contestants, control, outcome, published, registry, vehicle, yardsticks
 from maxent_jax import cli, tables
 
@@ -126,7 +125,7 @@ def ran(tmp_path, monkeypatch):
 
 
 def test_each_task_has_a_folder(ran):
-    paths = experiments.reproduce("control", preset="quick")
+    paths = registry.reproduce("control", preset="quick")
     assert [str(path) for path in paths] == ["reproduced/control-hill-quick", "reproduced/control-pond-quick"]
     assert ran == [("hill", "quick"), ("pond", "quick")]
 
@@ -134,7 +133,7 @@ def test_each_task_has_a_folder(ran):
 def test_env_picks_one(ran):
     assert cli.main(["reproduce", "control", "--preset", "quick", "--env", "pond", "--out", "mine"]) == 0
     assert ran == [("pond", "quick")]
-    experiments.reproduce("control", preset="quick", env="hill")
+    registry.reproduce("control", preset="quick", env="hill")
     assert ran[1:] == [("hill", "quick")]
 
 

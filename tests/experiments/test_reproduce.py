@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-import experiments
+from experiments import registry
 
 pytestmark = pytest.mark.slow
 
 
 def test_toy_misleads_sac_and_adaent_repairs_it(tmp_path):
-    (path,) = experiments.reproduce("toy", preset="quick", out=tmp_path / "toy")
+    (path,) = registry.reproduce("toy", preset="quick", out=tmp_path / "toy")
     rows = {row["agent"]: row for row in json.loads((path / "outcome.json").read_text())["rows"]}
     assert rows["sac (alpha 1.0)"]["at_minus_1"] == 8
     assert rows["sac (alpha 0.2)"]["at_plus_1"] == 8
@@ -19,7 +19,7 @@ def test_toy_misleads_sac_and_adaent_repairs_it(tmp_path):
 
 
 def test_vehicle_has_all_agents_beside_planner_zero_and_random_actions(tmp_path):
-    (path,) = experiments.reproduce("vehicle", preset="quick", out=tmp_path / "vehicle")
+    (path,) = registry.reproduce("vehicle", preset="quick", out=tmp_path / "vehicle")
     rows = json.loads((path / "outcome.json").read_text())["rows"]
     names = [row["agent"] for row in rows]
     assert names[1].startswith("sac_adaent (comparison fast")
