@@ -4,10 +4,11 @@
 
 A folder is a finished one that `reproduce` made. Its `outcome.json`, metrics and figures replace `docs/PART.json`,
 `docs/PART.csv.gz` and `docs/PART-FIGURE.png`, PART being its name without the preset (`toy`, `control-vehicle`, ...).
-Then the page is written anew.
+Then the page is written anew. A figure that is named as the part keeps its name.
 """
 
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 
 from envs import fields
 from envs.fields import InvalidSetting
-from experiments import agreeing, bifurcation, registry
+from experiments import agreeing, bifurcation, landscape, registry, threshold
 from maxent_jax import stats
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -38,12 +39,17 @@ run** is ready: the command is all it takes.
 def page() -> str:
     """The whole page."""
     parts = [HEAD, published_budgets()]
-    for name in registry.BY_COST:
+    for name in sections():
         parts.append(f"## {name}\n\n{about(name)}\n")
         parts += [section(name, part) for part in registry.parts(name)]
     if (DOCS / FORECAST).exists():
         parts.append(forecast(json.loads((DOCS / FORECAST).read_text())))
     return "\n".join(parts)
+
+
+def sections() -> list[str]:
+    """The experiments, in the order of their cheapest parts."""
+    return list(dict.fromkeys(part.partition("-")[0] for part in registry.parts("all")))
 
 
 def published_budgets() -> str:
@@ -93,11 +99,25 @@ def forecast(found: Outcome) -> str:
     return (
         "## What `paper` needs\n\n`python -m experiments.forecast`: GB that the "
         f"{count} runs of an agent in `control --preset paper` hold, and GB on the device while they are trained, of "
-        f"programs compiled for {', '.join(devices)}; [numbers]({FORECAST}). Other "
-        "experiments need as much per run.\n\n"
+        f"programs compiled for {', '.join(devices)}; [numbers]({FORECAST}).\n\n"
         + table(["agent", *found], [[agent, *(own.get(name, "") for name in found)] for agent, own in cells.items()])
-        + "\n"
+        + f"\n\nOther experiments need as much per run: {'; '.join(others(found))}.\n"
     )
+
+
+def others(found: Outcome) -> list[str]:
+    """The largest programs of other experiments with `paper`, of SAC-AdaEnt all of them, by what a run of it needs."""
+    counts = {f"threshold-{task}": math.prod(map(len, grid)) for task, grid in threshold.GRIDS.items()}
+    counts |= {f"landscape-{task}": 2 for task in landscape.TASKS}
+    words = []
+    for part, configurations in counts.items():
+        name, _, task = part.partition("-")
+        count = configurations * (threshold if name == "threshold" else landscape).SEEDS["paper"]
+        for row in found.get(task, {"rows": []})["rows"]:
+            if row["agent"] == "sac_adaent":
+                needed = count * row["needed"] / row["runs"] / 1e9
+                words.append(f"`{name}` on {task} {needed:.3g} GB for its {count} runs of SAC-AdaEnt")
+    return words
 
 
 def figures(part: str) -> list[Path]:
@@ -125,7 +145,7 @@ def adopt(folder: Path) -> None:
     if metrics.exists():
         shutil.copyfile(metrics, DOCS / f"{part}.csv.gz")
     for figure in sorted((folder / "figures").glob("*.png")):
-        shutil.copyfile(figure, DOCS / f"{part}-{figure.name}")
+        shutil.copyfile(figure, DOCS / (figure.name if figure.stem == part else f"{part}-{figure.name}"))
 
 
 def table(columns: list[str], rows: list[list[Any]]) -> str:
@@ -178,16 +198,8 @@ def tell_verdict(verdict: dict[str, Any]) -> str:
 
 def tell_toy(outcome: Outcome) -> str:
     """Where the seeds end."""
-    rows = [
-        [
-            row["agent"],
-            f"{row['at_plus_1']} of {row['seeds']}",
-            stats.digits(row["mean"]),
-            stats.digits(row["sampled_mean"]),
-        ]
-        for row in outcome["rows"]
-    ]
-    return table(["agent", "seeds at +1", "return, mean action", "sampled"], rows)
+    at_best = {"seeds at +1": lambda row: f"{row['at_plus_1']} of {row['seeds']}"}
+    return columns_of(outcome["rows"], {"agent": COLUMNS["agent"]} | at_best | COLUMNS)
 
 
 def tell_theory(outcome: Outcome) -> str:
@@ -226,8 +238,6 @@ def tell_bifurcation(outcome: Outcome) -> str:
 
 def tell_landscape(outcome: Outcome) -> str:
     """How well the rule predicts that the soft choice loses."""
-    from experiments import landscape
-
     return table(["", *(row["agent"] for row in outcome["rows"])], landscape.told(outcome["rows"]))
 
 

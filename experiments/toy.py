@@ -13,9 +13,9 @@ from rich.table import Table
 
 import envs
 from envs.toy import GOOD, START, Toy
+from experiments import outcome, published
 from experiments.captions import budget, limits
-from experiments.outcome import record
-from maxent_jax import api, plots, rollout, stats
+from maxent_jax import api, plots, rollout, stats, tables
 from maxent_jax.runs import Result
 
 SEEDS = {"quick": 8, "cpu": 8, "paper": 10}
@@ -94,11 +94,14 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     results = [
         api.sweep("sac", "toy", {"alpha": ALPHAS}, agent_fields=batch, out=path / "sac", **options),
         api.sweep("sac_adaent", "toy", {"n_samples": N_SAMPLES[preset]}, out=path / "sac_adaent", **options),
-        api.train("ppo", "toy", out=path / "ppo", **options),
     ]
-    rows = outcome(results)
+    if preset == "cpu":
+        fast = path / "sac_adaent_fast"
+        results.append(api.train("sac_adaent", "toy", agent_fields=published.FAST, out=fast, **options))
+    results.append(api.train("ppo", "toy", out=path / "ppo", **options))
+    rows = ends(results)
     (path / "figures").mkdir(exist_ok=True)
-    record(path / "outcome.json", preset, results, rows)
+    outcome.record(path / "outcome.json", preset, results, rows)
     draw(results, rows, path / "figures" / "toy.png", preset)
     plots.curves(results, path / "figures" / "curves.png", caption=f"{budget(results)} {limits(results)}")
     if console is not None:
@@ -107,35 +110,29 @@ def run(path: Path, preset: str, console: Console | None) -> None:
 
 def table(rows: list[dict[str, Any]], title: str) -> Table:
     """Where the seeds end, for people."""
-    shown = Table("agent", "seeds at +1", "seeds at -1", "mean return", "sampled", "switched", title=title)
+    shown = Table("agent", "seeds at +1", "seeds at -1", "mean action: IQM", "sampled", "switched", title=title)
     for row in rows:
         share = "" if row["switched_share"] is None else f"{row['switched_share']:.0%}"
         counts = (f"{row['at_plus_1']} of {row['seeds']}", f"{row['at_minus_1']} of {row['seeds']}")
-        shown.add_row(row["agent"], *counts, stats.digits(row["mean"]), stats.digits(row["sampled_mean"]), share)
+        returns = (stats.shown(row[way]) for way in ("deterministic", "stochastic"))
+        shown.add_row(row["agent"], *counts, *returns, share)
     return shown
 
 
-def outcome(results: list[Result]) -> list[dict[str, Any]]:
-    """Where the seeds of each configuration end, by the mean action; and where they switch, for the first one."""
+def ends(results: list[Result]) -> list[dict[str, Any]]:
+    """The table of returns, how many seeds end where by the mean action, and where the first configuration switches."""
     rows = []
-    for result in results:
-        for index, summary in enumerate(result.summary["configurations"]):
-            final, sampled = summary["return_deterministic"], summary["return_stochastic"]
-            shares = {name: switched_shares(result, state) for state, name in STATES.items()} if index == 0 else None
-            rows.append(
-                {
-                    "agent": plots.label(result, index),
-                    "seeds": len(final["per_seed"]),
-                    "at_plus_1": sum(value == 1.0 for value in final["per_seed"]),
-                    "at_minus_1": sum(value == -1.0 for value in final["per_seed"]),
-                    "mean": final["mean"],
-                    "per_seed": final["per_seed"],
-                    "sampled_mean": sampled["mean"],
-                    "sampled_per_seed": sampled["per_seed"],
-                    "switched_share": summary["switched_share"],
-                    "switched_by_state": shares,
-                }
-            )
+    entries = tables.entries(results)
+    for entry, row in zip(entries, outcome.table(entries, {}), strict=True):
+        finals = row["deterministic"]["per_seed"]
+        first = entry.index == 0
+        counts = {
+            "seeds": len(finals),
+            "at_plus_1": sum(value == 1.0 for value in finals),
+            "at_minus_1": sum(value == -1.0 for value in finals),
+        }
+        shares = {name: switched_shares(entry.result, state) for state, name in STATES.items()} if first else None
+        rows.append(row | counts | {"switched_by_state": shares})
     return rows
 
 
@@ -143,12 +140,12 @@ def draw(results: list[Result], rows: list[dict[str, Any]], path: Path, preset: 
     """Exact values, learned landscapes with the policy's density, and learning curves.
 
     Args:
-      results: SAC (first configuration: alpha 1), SAC-AdaEnt, PPO.
-      rows: their outcome.
+      results: SAC (first configuration: alpha 1), SAC-AdaEnt, and others.
+      rows: where they end.
       path: the PNG to write.
       preset: for the caption.
     """
-    sac, adaent, _ = results
+    sac, adaent = results[:2]
     agent = sac.agents[0]
     values = exact(envs.make("toy"), float(agent.alpha), float(agent.gamma))  # pyright: ignore
     switched = {row["agent"]: row["switched_by_state"] for row in rows}[plots.label(adaent, 0)]

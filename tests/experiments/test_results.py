@@ -48,13 +48,14 @@ def test_memory_is_told_by_agent_and_task():
         task: {
             "device": "a device",
             "versions": runs.versions(),
-            "rows": [{"agent": "sac", "runs": 10, "steps": 5, "held": size, "needed": 2e9}],
+            "rows": [{"agent": "sac_adaent", "runs": 10, "steps": 5, "held": size, "needed": 2e9}],
         }
         for task, size in held.items()
     }
     said = results.forecast(found)
     assert "| agent | vehicle | hopper |" in said
-    assert said.endswith("| sac | 1.5 / 2 | 0.0125 / 2 |\n")
+    assert "| sac_adaent | 1.5 / 2 | 0.0125 / 2 |\n" in said
+    assert "`threshold` on vehicle 16 GB for its 80 runs of SAC-AdaEnt; `landscape` on vehicle 4 GB for its 20" in said
 
 
 def test_steps_minutes_improvement_agreement_and_verdicts_stand_side_by_side():
@@ -79,7 +80,8 @@ def finished(tmp_path, monkeypatch):
     docs.mkdir()
     (folder / "figures").mkdir(parents=True)
     (folder / "finished").touch()
-    (folder / "figures" / "heat.png").write_bytes(b"new")
+    for name in ("heat.png", "threshold-toy.png"):
+        (folder / "figures" / name).write_bytes(b"new")
     outcome.record(
         folder / "outcome.json", "cpu", [untrained.result()], outcome.table(tables.entries([untrained.result()]), {})
     )
@@ -90,13 +92,14 @@ def finished(tmp_path, monkeypatch):
 
 def test_a_finished_folder_is_adopted_with_its_metrics_and_figures(finished):
     docs = results.DOCS
-    for old in ("threshold-toy-old.png", "threshold-vehicle-heat.png"):
+    for old in ("threshold-toy-old.png", "threshold-toy.png", "threshold-vehicle-heat.png"):
         (docs / old).touch()
     assert results.main([str(finished)]) == 0
     assert {path.name for path in docs.iterdir()} == {
-        *("results.md", "threshold-toy.json", "threshold-toy.csv.gz", "threshold-toy-heat.png"),
+        *("results.md", "threshold-toy.json", "threshold-toy.csv.gz", "threshold-toy-heat.png", "threshold-toy.png"),
         "threshold-vehicle-heat.png",
     }
+    assert (docs / "threshold-toy.png").read_bytes() == b"new"
     page = (docs / "results.md").read_text()
     assert "minutes of training" in page
     assert "[every evaluation](threshold-toy.csv.gz)" in page
@@ -129,6 +132,6 @@ def test_what_cannot_be_adopted_changes_nothing(spoil, message, finished, capsys
     assert list(results.DOCS.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", results.registry.BY_COST)
+@pytest.mark.parametrize("name", results.sections())
 def test_every_experiment_says_what_it_is(name):
     assert len(results.about(name)) > 30

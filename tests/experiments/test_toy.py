@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import math
 
@@ -10,7 +11,7 @@ from rich.console import Console
 import envs
 from envs.toy import GOOD, START
 from experiments import toy
-from maxent_jax import plots
+from maxent_jax import plots, stats
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -62,24 +63,25 @@ def test_landscapes_at_both_states():
 
 def test_outcome_counts_where_the_seeds_end():
     result = untrained.result(values=((-1.0, 1.0), (1.0, 1.0), (1.0, -1.0), (1.0, -20.0)), grid={"alpha": 0.2})
-    (row,) = toy.outcome([result])
+    (row,) = toy.ends([result])
     assert row["agent"] == "sac (alpha 0.2)"
     assert (row["seeds"], row["at_plus_1"], row["at_minus_1"]) == (4, 2, 1)
-    assert row["per_seed"] == [1.0, 1.0, -1.0, -20.0]
-    assert row["mean"] == row["sampled_mean"] == pytest.approx(-19 / 4)
+    assert row["deterministic"]["per_seed"] == [1.0, 1.0, -1.0, -20.0]
+    assert row["deterministic"]["mean"] == row["stochastic"]["mean"] == pytest.approx(-19 / 4)
     assert row["switched_by_state"] == {"start": None, "good state": None}
 
 
 def test_the_table_has_room_for_a_configuration_of_which_every_seed_failed():
     counts = {"seeds": 2, "at_plus_1": 0, "at_minus_1": 1, "switched_share": None}
-    rows = [{"agent": name, "mean": mean, "sampled_mean": mean, **counts} for name, mean in (("a", None), ("b", -1.0))]
+    ends = {name: dataclasses.asdict(stats.interval(values)) for name, values in (("a", [None]), ("b", [-1.0, -3.0]))}
+    rows = [{"agent": name, "deterministic": end, "stochastic": end, **counts} for name, end in ends.items()]
     shown = Console(file=io.StringIO(), width=120)
     shown.print(toy.table(rows, "toy"))
     assert shown.file.getvalue().count("1 of 2") == 2
 
 
 def test_outcome_says_where_every_seed_switches():
-    (row,) = toy.outcome([untrained.result("sac_adaent")])
+    (row,) = toy.ends([untrained.result("sac_adaent")])
     for shares in row["switched_by_state"].values():
         assert len(shares) == row["seeds"]
         assert all(0 <= share <= 1 for share in shares)
@@ -89,7 +91,7 @@ def test_figure(tmp_path, monkeypatch):
     figures, save = [], plots.save
     monkeypatch.setattr(plots, "save", lambda drawn, path: (figures.append(drawn), save(drawn, path)))
     results = [untrained.result(agent, grid={"alpha": 1.0}) for agent in ("sac", "sac_adaent", "ppo")]
-    toy.draw(results, toy.outcome(results), tmp_path / "toy.png", "quick")
+    toy.draw(results, toy.ends(results), tmp_path / "toy.png", "quick")
     assert (tmp_path / "toy.png").read_bytes()[:4] == b"\x89PNG"
     words = figures[0].get_supxlabel()
     for part in ("sac: 20 steps, nets 8, batch 8", "0.02 % of the published steps, with smaller nets: it shows how"):
