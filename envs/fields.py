@@ -12,7 +12,7 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import flax.struct
@@ -182,12 +182,15 @@ def _read(field: dataclasses.Field, hint: Any) -> Setting:
     )
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> InvalidSetting:
-    """The error for a name that does not exist: `what` was given, what was perhaps meant, what there is."""
+def unknown(what: str, name: str, known: Iterable[str], listed: Sequence[str] = ()) -> InvalidSetting:
+    """The error for a name that does not exist: `what` was given, what was perhaps meant, what there is.
+
+    `listed`: that in short, where it is too much for a line.
+    """
     known = list(known)
     close = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return InvalidSetting(f"{what} is unknown; {hint}allowed: {', '.join(known) or 'none'}")
+    return InvalidSetting(f"{what} is unknown; {hint}allowed: {', '.join(listed or known) or 'none'}")
 
 
 def checked(cls: type, values: Mapping[str, Any], where: str = "") -> dict[str, Any]:

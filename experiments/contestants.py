@@ -17,8 +17,8 @@ CONTACTS = ("quadruped", "hopper")
 EVALUATIONS = {"quick": 8, "cpu": 10}
 """How often a preset evaluates on these: with the usual 20 times it would take longer than training."""
 STEPS = {("cpu", "ppo"): 500_000, "cpu": 120_000}
-"""Environment steps by preset, or by preset and agent, at most the published ones: an hour or two a task on two cores, in
-which PPO makes as many more steps as it needs to take about as long as SAC."""
+"""Environment steps by preset, or by preset and agent, at most the published ones: an hour or two a task on two
+cores, in which PPO makes as many more steps as it needs to take about as long as SAC."""
 CONTACT_STEPS = {("cpu", "ppo"): 150_000, "cpu": 50_000}
 """Likewise on tasks with contacts."""
 

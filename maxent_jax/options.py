@@ -150,10 +150,11 @@ def _check_names(
 ) -> None:
     options = {f"--{field.name}": field for field in known}
     members = {f"--{group}.{field.name}": field for group, own in groups.items() for field in own}
+    listed = [*options, *(f"--{group}.FIELD" for group, own in groups.items() if own)]
     given = dict(taken.options)
     for word in taken.positional:
         if word.startswith("-"):
-            raise fields.unknown(f"option {word}", f"-{word}", [*options, *members])
+            raise fields.unknown(f"option {word}", f"-{word}", [*options, *members], listed)
     for field in positional[len(taken.positional) :]:
         raise InvalidSetting(f"{field.name} is missing; must be {field.allowed}: {field.help}")
     for name, field in options.items():
@@ -167,7 +168,7 @@ def _check_names(
         if dot and group in groups and name not in members:
             raise fields.unknown(f"field {group}.{member}", member, [field.name for field in groups[group]])
         if name not in options and name not in members:
-            raise fields.unknown(f"option {name}", name, [*options, *members])
+            raise fields.unknown(f"option {name}", name, [*options, *members], listed)
         if name in FLAGS:
             if value is not None:
                 raise InvalidSetting(f"{name} = {value!r}: takes no value")

@@ -33,6 +33,16 @@ MISTAKES = [
     ("train sac --env toy -steps 5", "option -steps is unknown; did you mean '--steps'? allowed: --env, ..."),
     ("train sac --env toy --alpha 5", "option --alpha is unknown; did you mean '--agent.alpha'? allowed: --env, ..."),
     ("train sac --env toy --grid alpha=1", "option --grid is unknown; ..."),
+    (
+        "film runs --stepz 5",
+        "option --stepz is unknown; allowed: --run, --beside, --out, --no_cache",
+    ),
+    (
+        "train sac --env toy --velocity 5",
+        "option --velocity is unknown; allowed: --env, --seeds, --steps, --envs, --preset, --evaluations, --out, "
+        "--resume, --checkpoint_every, --keep, --shard, --distributed, --no_cache, --tensorboard, --wandb, "
+        "--agent.FIELD, --env.FIELD",
+    ),
     # words that are missing or too many
     ("train --env toy", "AGENT is missing; must be one of sac, sac_adaent, ppo..."),
     ("train", "AGENT is missing; must be one of sac, sac_adaent, ppo..."),
