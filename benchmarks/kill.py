@@ -29,6 +29,7 @@ from rich.table import Table
 
 from benchmarks.timing import save
 from maxent_jax import checkpoints, runs, wholes
+from maxent_jax.result import load
 
 NET = ["--agent.hidden=8", "--agent.batch_size=8"]
 OFF_POLICY = [*NET, "--agent.buffer_size=500"]
@@ -82,7 +83,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def parameters(path: Path) -> list[bytes]:
     """Every number of every agent's state."""
-    result = runs.load(path)
+    result = load(path)
     states = [result.agent_state(run) for run in range(len(result.runs))]
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(states)]
 

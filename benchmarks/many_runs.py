@@ -25,6 +25,7 @@ from maxent_jax.jobs import Job
 from maxent_jax.merging import merge
 from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.programs import Program, Shard
+from maxent_jax.result import load
 
 SHARDS = 8
 CHUNKS = 20
@@ -78,14 +79,14 @@ def measure(count: int, folder: Path) -> dict[str, Any]:
     job = api.prepare("sac", "toy", out=folder / "whole", **asked)
     seconds = write(job)
     size = (job.out / "metrics.jsonl").stat().st_size
-    seconds["directory read"], result = timed(lambda: runs.load(job.out))
+    seconds["directory read"], result = timed(lambda: load(job.out))
     seconds["summary"], summary = timed(lambda: result.summary)
     runs.write_json(job.out / "summary.json", summary | {"complete": True})
     seconds["curves drawn"], _ = timed(lambda: plots.curves([result], folder / "curves.png"))
     for index in range(1, SHARDS + 1):
         shard = api.prepare("sac", "toy", out=folder / "shards", shard=str(Shard(index, SHARDS)), **asked)
         write(shard)
-        runs.write_json(shard.out / "summary.json", runs.load(shard.out).summary | {"complete": True})
+        runs.write_json(shard.out / "summary.json", load(shard.out).summary | {"complete": True})
     seconds[f"merge of {SHARDS} shards"], merged = timed(lambda: merge([folder / "shards"]))
     assert len(merged.runs) == count
     held = sum(path.stat().st_size for path in (job.out / "checkpoints").rglob("*") if path.is_file())

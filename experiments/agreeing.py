@@ -8,9 +8,9 @@ import jax
 import numpy as np
 
 from maxent_jax.agents import SACAdaEnt
+from maxent_jax.result import Result
 from maxent_jax.rule import trials
 from maxent_jax.rule.subject import Subject
-from maxent_jax.runs import Result
 
 EPISODES = 3
 MOST = 500

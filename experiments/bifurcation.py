@@ -10,6 +10,7 @@ from rich.table import Table
 from experiments import crossings, extended
 from experiments.outcome import write_metrics
 from maxent_jax import runs, stats
+from maxent_jax.result import load
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,7 @@ def run(path: Path, preset: str, console: Console | None) -> None:
     twins = [row for task, budget in plan.tasks.items() for row in extended.run(task, budget, path, console)]
     known = extended.exact()
     extended.draw(twins, known, folder / "extended.png", twin_caption(preset, plan))
-    results = [runs.load(config.parent) for config in sorted(path.rglob("config.json"))]
+    results = [load(config.parent) for config in sorted(path.rglob("config.json"))]
     write_metrics(results, path / "metrics.csv.gz")
     about = {"preset": preset, "plan": dataclasses.asdict(plan), "device": runs.device(), "versions": runs.versions()}
     about["minutes"] = sum(result.summary["elapsed_seconds"] for result in results) / 60

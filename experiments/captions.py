@@ -7,7 +7,7 @@ import numpy as np
 from experiments import published, yardsticks
 from maxent_jax import freezing, stats, tables, verdict
 from maxent_jax.agents import SACAdaEnt
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 from maxent_jax.verdict import Verdict
 
 

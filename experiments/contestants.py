@@ -9,7 +9,7 @@ from rich.console import Console
 
 from experiments import published
 from maxent_jax import api
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 
 SEEDS = {"quick": 3, "cpu": 5, "paper": 10}
 CONTACTS = ("quadruped", "hopper")

@@ -7,7 +7,7 @@ from rich.console import Console
 from experiments import contestants, outcome, yardsticks
 from experiments.captions import comparison
 from maxent_jax import plots, stats, tables
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 
 TASKS = ("vehicle", "quadrotor", "quadruped", "acrobot", "obstacle2d", "hopper")
 

@@ -18,7 +18,7 @@ from rich.console import Console
 import envs
 from maxent_jax import api, plots, stats
 from maxent_jax.faults import Fault
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 from maxent_jax.theory import tanh_normal
 
 BATCH = 128

@@ -12,7 +12,7 @@ from experiments import contestants, outcome, yardsticks
 from experiments.captions import budget, judged, limits
 from experiments.contestants import Contestant
 from maxent_jax import compare, plots, stats, tables, verdict
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 
 AGENTS = ("sac", "ppo", "sac_adaent")
 """The one that is not on every variant is the last, so that all have the same colour on each."""

@@ -19,10 +19,10 @@ from experiments.outcome import record
 from maxent_jax import api, plots, stats
 from maxent_jax.agents import SACAdaEnt
 from maxent_jax.faults import Fault
+from maxent_jax.result import Result
 from maxent_jax.rule import figure, scores, study
 from maxent_jax.rule.study import Study
 from maxent_jax.rule.subject import NEVER, Subject
-from maxent_jax.runs import Result
 
 TASKS = ("toy", "vehicle", "quadrotor", "pendulum")
 SEEDS = {"quick": 5, "cpu": 5, "paper": 10}

@@ -8,7 +8,7 @@ from rich.console import Console
 from experiments import outcome, published, yardsticks
 from experiments.captions import comparison
 from maxent_jax import api, plots, stats, tables
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 
 TASKS = ("vehicle", "quadrotor")
 ALPHAS = (0.2, 0.0)

@@ -13,7 +13,7 @@ from rich.table import Table
 from experiments import agreeing
 from experiments.captions import budget, verdicts
 from maxent_jax import compare, plots, runs, stats, tables
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 
 
 def record(path: Path, preset: str, results: list[Result], rows: list[dict[str, Any]], **more: Any) -> None:

@@ -16,7 +16,7 @@ from experiments import agreeing, published
 from experiments.captions import budget, limits
 from experiments.outcome import record
 from maxent_jax import api, plots, stats
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 
 GRIDS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "toy": ((0.0, 0.5, 0.8, 0.9, 0.95, 1.01), (0.2, 0.5, 1.0, 2.0)),

@@ -16,7 +16,7 @@ from envs.toy import GOOD, START, Toy
 from experiments import outcome, published
 from experiments.captions import budget, limits
 from maxent_jax import api, plots, rollout, stats, tables
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 
 SEEDS = {"quick": 8, "cpu": 8, "paper": 10}
 ALPHAS = (1.0, 0.2)

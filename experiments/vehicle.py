@@ -13,7 +13,7 @@ from envs.vehicle import path as path_point
 from experiments import control
 from experiments.captions import budget, limits
 from maxent_jax import plots, stats
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 
 
 def run(path: Path, preset: str, console: Console | None) -> None:

@@ -8,7 +8,7 @@ Example:
 from maxent_jax.agents import DDPG, PPO, SAC, SQL, TD3, Agent, SACAdaEnt, SACAnnealed, SACLite
 from maxent_jax.api import resume, sweep, train
 from maxent_jax.faults import Fault
-from maxent_jax.runs import Result, load
+from maxent_jax.result import Result, load
 
 __all__ = [
     "DDPG",

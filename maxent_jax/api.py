@@ -22,7 +22,7 @@ from maxent_jax.agents import Agent, agent_name
 from maxent_jax.jobs import Job, execute
 from maxent_jax.memory import agent_bytes, check_memory
 from maxent_jax.programs import Shard, Sweep, expand
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 
 Values = Mapping[str, Any]
 STEPS = Setting("steps", int, True, None, "environment steps a run, after the prefill; none: the preset's", True, low=1)

@@ -8,7 +8,8 @@ from typing import Any
 
 from envs.fields import InvalidSetting
 from maxent_jax import stats, tables
-from maxent_jax.runs import EPISODES, Result
+from maxent_jax.result import Result
+from maxent_jax.runs import EPISODES
 from maxent_jax.tables import Entry
 
 MOST_PAIRS = 100

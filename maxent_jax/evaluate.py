@@ -13,7 +13,7 @@ import envs
 from envs import fields
 from envs.fields import InvalidSetting
 from maxent_jax import stats, trainer
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 
 AT_ONCE = 4096
 """Most environments that are stepped at once."""

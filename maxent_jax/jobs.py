@@ -22,7 +22,7 @@ from maxent_jax.memory import gigabytes, held_bytes, shapes, tree_bytes
 from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.programs import Program, Sweep
 from maxent_jax.progress import Reporter
-from maxent_jax.runs import Result
+from maxent_jax.result import Result, load
 from maxent_jax.saver import Saver
 
 DONE = "done"
@@ -109,7 +109,7 @@ def _execute(job: Job, console: Console | None, stale: str) -> Result:
     place = _start_together(job, reporter)
     if place == DONE:
         reporter.say(f"{job.out}: finished already; nothing to do")
-        return runs.load(job.out, job.agent, job.env)
+        return load(job.out, job.agent, job.env)
     assert not isinstance(place, str)
     _announce(job, reporter)
     following = tracking.Following(job.trackers if first else (), job.out, job.config, reporter.say)
@@ -150,7 +150,7 @@ def _train(job: Job, place: Place | None, reporter: Reporter, following: trackin
         reporter.say(f"{job.out}: {told}, {time.perf_counter() - began:.1f} s")
     devices.tell("written")
     if not first:
-        result = runs.load(job.out, job.agent, job.env)
+        result = load(job.out, job.agent, job.env)
     if heard is not None:
         raise interrupts.Interrupted(result, 128 + heard)
     return result
@@ -177,7 +177,7 @@ def _start_together(job: Job, reporter: Reporter) -> Place | str | None:
 
 def conclude(out: Path, agent: Agent, env: Any, *, finished: bool, figures: bool = True) -> Result:
     """What follows training: the summary, and the figures."""
-    result = runs.load(out, agent, env)
+    result = load(out, agent, env)
     runs.write_json(out / "summary.json", result.summary | {"complete": finished})
     if figures:
         (out / "figures").mkdir(exist_ok=True)

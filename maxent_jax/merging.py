@@ -26,7 +26,7 @@ from maxent_jax.faults import Fault
 from maxent_jax.jobs import Job
 from maxent_jax.programs import Program, Shard, Sweep
 from maxent_jax.progress import Reporter
-from maxent_jax.runs import Result
+from maxent_jax.result import Result, load
 
 DRAFT = ".merging"
 MADE = (checkpoints.FOLDER, "metrics.jsonl", "summary.json", "figures", "config.json")
@@ -80,7 +80,7 @@ def _parts(paths: Sequence[Path]) -> dict[int, Result]:
         raise InvalidSetting(f"{str(paths[0])!r}: holds no shard; must be run directories that --shard made")
     of = 0
     for folder in folders:
-        part = runs.load(folder)
+        part = load(folder)
         where = f"run directory {str(folder)!r}"
         if part.config.get("shard") is None:
             raise InvalidSetting(f"{where}: is no shard; must have been made with --shard")

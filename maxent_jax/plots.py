@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from maxent_jax import rollout, stats
-from maxent_jax.runs import Result, write_whole
+from maxent_jax.result import Result
+from maxent_jax.runs import write_whole
 from maxent_jax.tables import Entry
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")

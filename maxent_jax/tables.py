@@ -14,7 +14,8 @@ import numpy as np
 from envs import fields
 from envs.fields import InvalidSetting
 from maxent_jax.agents import Agent
-from maxent_jax.runs import COLUMNS, COUNTS, EPISODES, Result, last, write_whole
+from maxent_jax.result import Result, last
+from maxent_jax.runs import COLUMNS, COUNTS, EPISODES, write_whole
 
 MOST_IN_A_NAME = 3
 """Settings that an entry's name holds."""

@@ -17,7 +17,8 @@ from PIL import Image
 from envs.fields import InvalidSetting
 from maxent_jax import plots, rollout, view
 from maxent_jax.faults import Fault
-from maxent_jax.runs import Result, write_whole
+from maxent_jax.result import Result
+from maxent_jax.runs import write_whole
 
 TRACES_HEIGHT = 240
 MOST_FRAMES_PER_SECOND = 30

@@ -14,6 +14,7 @@ from experiments import yardsticks
 from maxent_jax import cache, compare, evaluate, report, runs, stats, tables, verdict
 from maxent_jax.commands import common
 from maxent_jax.options import NO_CACHE, option, parse, required, take_apart
+from maxent_jax.result import Result, load
 
 EVERY = dataclasses.replace(common.RUN_DIR, help="a folder that train or sweep made; repeatable")
 RUN_A = required("RUN_A", "a folder that train or sweep made")
@@ -28,7 +29,7 @@ def report_command(words: list[str]) -> None:
     )
     named = common.repeated(EVERY, take_apart(words).positional)
     given = parse(f"{common.PROGRAM} report", words, known, positional=named)
-    results = [tables.check(runs.load(folder)) for folder in _different(given.positional)]
+    results = [tables.check(load(folder)) for folder in _different(given.positional)]
     table = given.options["csv"] and common.file_to_write(given.options["csv"], ".csv", name="csv")
     path = common.file_to_write(given.options["out"] or results[0].path / "report.html", ".html")
     found = tables.entries(results)
@@ -52,7 +53,7 @@ def _different(folders: Sequence[str]) -> list[str]:
 def compare_command(words: list[str]) -> None:
     """Two runs on one task: the difference with its interval, probability of improvement, fields that differ."""
     given = parse(f"{common.PROGRAM} compare", words, (), positional=(RUN_A, RUN_B))
-    one, other = (tables.check(runs.load(folder)) for folder in given.positional)
+    one, other = (tables.check(load(folder)) for folder in given.positional)
     listed = compare.pairs(one, other)
     for pair in listed:
         _print_pair(*pair)
@@ -111,7 +112,7 @@ def evaluate_command(words: list[str]) -> None:
     if not taken.positional or taken.positional[0].startswith("-"):  # prints help, or says what is missing
         parse(f"{common.PROGRAM} evaluate", words, known, about, (common.RUN_DIR,))
         return
-    result = tables.check(runs.load(taken.positional[0]))
+    result = tables.check(load(taken.positional[0]))
     task = type(result.envs[0])
     given = parse(
         f"{common.PROGRAM} evaluate", words, known, about, (common.RUN_DIR,), env=common.with_defaults(task, {})
@@ -134,7 +135,7 @@ def evaluate_command(words: list[str]) -> None:
         common.say_file(path)
 
 
-def _evaluations(result: runs.Result, rounds: Mapping[str, Sequence[evaluate.Evaluation]], episodes: int) -> Table:
+def _evaluations(result: Result, rounds: Mapping[str, Sequence[evaluate.Evaluation]], episodes: int) -> Table:
     """A row per configuration and round, and how much each run changed."""
     title = f"{result.config['env']}: returns over {episodes} episodes a run; mean over runs, 95 % intervals"
     table = Table("configuration", "task", "runs", "mean action", "sampled actions", "broke down", title=title)

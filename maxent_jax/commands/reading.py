@@ -12,10 +12,10 @@ from maxent_jax import cache, plots, runs, stats, video
 from maxent_jax.commands import common
 from maxent_jax.options import NO_CACHE, option, parse
 from maxent_jax.programs import RunInfo
+from maxent_jax.result import Result, load
 from maxent_jax.rule import figure, study
 from maxent_jax.rule.study import Study
 from maxent_jax.rule.subject import EXPLORED, names, subject_of
-from maxent_jax.runs import Result
 
 DRAWS = 8
 LANDSCAPE = (
@@ -54,7 +54,7 @@ def landscape_command(words: list[str]) -> None:
     options = given.options
     cache.use(not options["no_cache"])
     directory = Path(given.positional[0])
-    result = runs.load(directory)
+    result = load(directory)
     info = result.check_run(_which_run(result, options["run"], options["seed"]))
     agent, env = result.agents[info.configuration], result.envs[info.configuration]
     dims = study.check_dims(options["dims"], env)
@@ -162,7 +162,7 @@ def film_command(words: list[str]) -> None:
     cache.use(not given.options["no_cache"])
     directory, run = Path(given.positional[0]), given.options["run"]
     beside = given.options["beside"]
-    results = [runs.load(folder) for folder in (directory, beside) if folder is not None]
+    results = [load(folder) for folder in (directory, beside) if folder is not None]
     path = given.options["out"] or _in_figures(directory, f"film{video.kind()}")
     path = common.file_to_write(path, ".mp4", ".gif")
     common.say_file(video.film(results, path, run))

@@ -7,7 +7,7 @@ from typing import Any
 
 from maxent_jax import resuming, tables
 from maxent_jax.report import figures, sections
-from maxent_jax.runs import Result
+from maxent_jax.result import Result
 from maxent_jax.tables import Entry
 from maxent_jax.verdict import Verdict, Yardsticks, comparable
 

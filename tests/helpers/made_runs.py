@@ -5,6 +5,7 @@ import numpy as np
 import tiny
 
 from maxent_jax import api, runs
+from maxent_jax.result import load
 
 STEPS = 10
 """Environment steps from one evaluation to the next."""
@@ -68,7 +69,7 @@ def _line(info, chunk, value, failed):
 
 def with_agents(path):
     """Give every program of a directory's the states of fresh agents; the directory."""
-    result = runs.load(path)
+    result = load(path)
     programs = {entry["program"] for entry in result.config["runs"]}
     for program in programs:
         members = [entry for entry in result.config["runs"] if entry["program"] == program]

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from maxent_jax import runs
+from maxent_jax.result import load
 
 
 def lines(path):
@@ -17,7 +18,7 @@ def lines(path):
 def assert_equal_runs(one, other, agent=None, env=None):
     """Two results, or their directories: the same lines, and parameters to the bit."""
     assert lines(one.path) == lines(other.path)
-    one, other = (runs.load(result.path, agent, env) for result in (one, other))
+    one, other = (load(result.path, agent, env) for result in (one, other))
     for info in other.runs:  # a shard has some numbers only
         jax.tree.map(np.testing.assert_array_equal, one.agent_state(info.run), other.agent_state(info.run))
     for result in (one, other):

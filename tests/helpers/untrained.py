@@ -11,9 +11,10 @@ from envs import fields
 from maxent_jax import runs
 from maxent_jax.agents import AGENTS
 from maxent_jax.programs import RunInfo
+from maxent_jax.result import Result
 
 
-class Untrained(runs.Result):
+class Untrained(Result):
     """A `Result` whose states are fresh ones."""
 
     def agent_state(self, run):

@@ -23,6 +23,7 @@ from benchmarks import registry
 from maxent_jax import api, checkpoints, cli, jobs, plots, runs, submit, wholes
 from maxent_jax.compiled import Chunk
 from maxent_jax.faults import Fault
+from maxent_jax.result import load
 
 OPTIONS = {"agent_fields": tiny.FIELDS["sac"], "grid": {"alpha": (0.1, 0.2)}}
 
@@ -219,11 +220,11 @@ def test_names_in_a_run_directory_lead_nowhere_else(path, written, tmp_path):
     inner[last] = "../../x"
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     with pytest.raises(Fault):
-        runs.load(tmp_path / "run")
+        load(tmp_path / "run")
 
 
 def test_a_directory_without_damage_is_read(written, tmp_path):
     """The premise of the rest: it is the damage that is refused."""
-    result = runs.load(written)
+    result = load(written)
     assert result.summary["configurations"][0]["seeds"] == [0, 1, 2]
     assert [entry["run"] for entry in result.failures()] == [1, 3, 5]

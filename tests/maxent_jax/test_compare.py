@@ -6,7 +6,8 @@ import pytest
 import scipy.stats
 
 from envs.fields import InvalidSetting
-from maxent_jax import cli, compare, runs, stats
+from maxent_jax import cli, compare, stats
+from maxent_jax.result import load
 
 ONE = np.array([[0.0, 1.0, 2.0], [0.0, 2.0, 4.0], [0.0, 3.0, 6.0], [0.0, 2.5, 99.0]])
 OTHER = np.array([[0.0, 3.0], [0.0, 4.0], [0.0, 2.0]])
@@ -23,12 +24,12 @@ def folder(tmp_path_factory):
     return folder
 
 
-def load(folder, *names):
-    return [runs.load(folder / name) for name in names]
+def loaded(folder, *names):
+    return [load(folder / name) for name in names]
 
 
 def test_both_are_looked_at_where_the_shorter_one_ends(folder):
-    (pair,) = compare.pairs(*load(folder, "one", "other"))
+    (pair,) = compare.pairs(*loaded(folder, "one", "other"))
     found = compare.compare(*pair)
     mine, theirs = [1.0, 2.0, 3.0], [3.0, 4.0, 2.0]
     assert found.steps == (10, 10)
@@ -42,9 +43,9 @@ def test_both_are_looked_at_where_the_shorter_one_ends(folder):
 
 
 def test_fields_that_differ(folder):
-    found = compare.pairs(*load(folder, "one", "other"))
+    found = compare.pairs(*loaded(folder, "one", "other"))
     assert compare.differences(found) == {"alpha": (1.0, 0.0), "steps": (20, 10), "evaluations": (2, 1)}
-    one, other = load(folder, "one", "other")
+    one, other = loaded(folder, "one", "other")
     assert compare.surroundings(one.config, other.config) == {"seeds": ("0, 1, 2, 3", "0, 1, 2")}
     assert compare.surroundings({"versions": {"jax": "1"}}, {"versions": {"jax": "2"}}) == {
         "version of jax": ("1", "2")
@@ -52,22 +53,22 @@ def test_fields_that_differ(folder):
 
 
 def test_configurations_of_equal_grids_are_paired(folder):
-    found = compare.pairs(*load(folder, "grid", "again"))
+    found = compare.pairs(*loaded(folder, "grid", "again"))
     assert [(one.index, other.index) for one, other in found] == [(0, 0), (1, 1)]
     assert list(compare.differences(found)) == ["lr"]
-    assert len(compare.pairs(*load(folder, "one", "grid"))) == 2
-    (within,) = compare.pairs(*load(folder, "grid", "grid"))
+    assert len(compare.pairs(*loaded(folder, "one", "grid"))) == 2
+    (within,) = compare.pairs(*loaded(folder, "grid", "grid"))
     assert (within[0].index, within[1].index) == (0, 1)
 
 
 def test_what_cannot_be_compared(folder, monkeypatch):
     with pytest.raises(InvalidSetting, match=r"pendulum': env = 'pendulum': must be 'toy', as in '.*one'"):
-        compare.pairs(*load(folder, "one", "pendulum"))
+        compare.pairs(*loaded(folder, "one", "pendulum"))
     with pytest.raises(InvalidSetting, match="one': is the same one; must be another"):
-        compare.pairs(*load(folder, "one", "one"))
+        compare.pairs(*loaded(folder, "one", "one"))
     monkeypatch.setattr(compare, "MOST_PAIRS", 1)
     with pytest.raises(InvalidSetting, match="grid': makes 2 pairs of configurations; must make at most 1: see"):
-        compare.pairs(*load(folder, "one", "grid"))
+        compare.pairs(*loaded(folder, "one", "grid"))
 
 
 def test_command_says_who_is_better_and_what_differs(folder, capsys):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from envs.fields import InvalidSetting
-from maxent_jax import cli, evaluate, runs, trainer
+from maxent_jax import cli, evaluate, trainer
+from maxent_jax.result import load
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -24,7 +25,7 @@ def directory(tmp_path_factory):
 
 
 def test_returns_are_those_of_the_bare_task_step_by_step(directory):
-    result = runs.load(directory)
+    result = load(directory)
     (found,) = evaluate.evaluate(result, EPISODES, seed=7)
     assert found.seeds == (4, 6)
     assert found.deterministic.shape == found.stochastic.shape == (2, EPISODES)
@@ -40,14 +41,14 @@ def test_returns_are_those_of_the_bare_task_step_by_step(directory):
 
 
 def test_a_changed_task_is_the_same_episodes_on_it(directory):
-    result = runs.load(directory)
+    result = load(directory)
     (plain,), (doubled,) = (evaluate.evaluate(result, EPISODES, fields) for fields in ({}, {"reward_scale": 2.0}))
     np.testing.assert_allclose(doubled.deterministic, 2 * plain.deterministic, rtol=1e-5)
     assert doubled.broken == 0
 
 
 def test_many_runs_take_turns_and_agree(directory, monkeypatch):
-    result = runs.load(directory)
+    result = load(directory)
     (together,) = evaluate.evaluate(result, EPISODES)
     monkeypatch.setattr(evaluate, "AT_ONCE", 1)
     (in_turn,) = evaluate.evaluate(result, EPISODES)
@@ -56,7 +57,7 @@ def test_many_runs_take_turns_and_agree(directory, monkeypatch):
 
 def test_configurations_and_changes_of_the_task_share_a_program(tmp_path):
     path = made_runs.make(tmp_path / "run", [[1, 2]] * 4, env="pendulum", grid={"gamma": [0.9, 0.95]})
-    result = runs.load(made_runs.with_agents(path))
+    result = load(made_runs.with_agents(path))
     with compilations.heard() as compiled:
         evaluate.evaluate(result, EPISODES + 1)
         evaluate.evaluate(result, EPISODES + 1, {"gravity": 5.0})
@@ -64,7 +65,7 @@ def test_configurations_and_changes_of_the_task_share_a_program(tmp_path):
 
 
 def test_what_the_policies_do_not_know_is_refused(directory):
-    env = runs.load(directory).envs[0]
+    env = load(directory).envs[0]
     with pytest.raises(InvalidSetting, match=r"env.observe_time = True: observation_size would be 4; must stay 3"):
         evaluate.changed(env, {"observe_time": True})
     assert evaluate.changed(env, {"gravity": 5.0}).horizon == 6

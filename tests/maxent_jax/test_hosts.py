@@ -14,8 +14,9 @@ import runs_compared
 import tiny
 
 from envs.fields import InvalidSetting
-from maxent_jax import checkpoints, cli, hosts, runs
+from maxent_jax import checkpoints, cli, hosts
 from maxent_jax.hosts import Place
+from maxent_jax.result import load
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
@@ -87,7 +88,7 @@ def assert_same_directories(ours, theirs):
     assert configs[0] == configs[1]
     assert sorted(path.name for path in ours.iterdir()) == sorted(path.name for path in theirs.iterdir())
     assert runs_compared.lines(ours) == runs_compared.lines(theirs)
-    one, other = runs.load(ours), runs.load(theirs)
+    one, other = load(ours), load(theirs)
     for info in other.runs:
         jax.tree.map(np.testing.assert_array_equal, one.agent_state(info.run), other.agent_state(info.run))
     summaries = [json.loads((path / "summary.json").read_text()) for path in (ours, theirs)]

@@ -12,7 +12,8 @@ import pytest
 import tiny
 from waiting import until
 
-from maxent_jax import interrupts, runs
+from maxent_jax import interrupts
+from maxent_jax.result import load
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
@@ -51,7 +52,7 @@ def test_the_first_ctrl_c_ends_after_the_chunk_and_loses_nothing(tmp_path):
     assert 32 <= steps[-1] < 320_000
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["complete"], summary["env_steps"]) == (False, steps[-1])
-    assert runs.load(tmp_path / "run").agent_state(2) is not None
+    assert load(tmp_path / "run").agent_state(2) is not None
     assert (tmp_path / "run" / "figures" / "curves.png").exists()
 
 

@@ -15,6 +15,7 @@ from maxent_jax import jobs, locks, merging, runs, sweep
 from maxent_jax.cli import main
 from maxent_jax.faults import Fault
 from maxent_jax.merging import merge
+from maxent_jax.result import load
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
 
@@ -47,7 +48,7 @@ def copy(shards, tmp_path):
 
 
 def test_shards_share_the_runs_out(shards):
-    trained = [[info.run for info in runs.load(shards / f"shard-{i}-of-3").runs] for i in (1, 2, 3)]
+    trained = [[info.run for info in load(shards / f"shard-{i}-of-3").runs] for i in (1, 2, 3)]
     assert trained == [[0, 3, 6], [1, 4, 7], [2, 5]]
 
 
@@ -77,7 +78,7 @@ def test_merged_shards_are_what_one_host_writes_up_to_rounding(whole, copy):
 def test_several_folders_are_merged_into_another(copy, tmp_path, capsys):
     parts = [str(copy / f"shard-{i}-of-3") for i in (2, 3, 1)]
     assert main(["merge", *parts, "--out", str(tmp_path / "all")]) == 0
-    assert len(runs.load(tmp_path / "all").runs) == 8
+    assert len(load(tmp_path / "all").runs) == 8
     assert "8 runs of 3 shards" in " ".join(capsys.readouterr().out.split())
     assert main(["status", str(copy)]) == 0
     assert "3 shards, 3 finished" in capsys.readouterr().out
@@ -240,7 +241,7 @@ def change(folder, index, **values):
 
 
 def test_runs_of_another_shard_are_named_and_nothing_is_written(copy, capsys):
-    entries = runs.load(copy / "shard-2-of-3").config["runs"]
+    entries = load(copy / "shard-2-of-3").config["runs"]
     change(copy, 2, runs=[entry | {"program": 0} for entry in entries])
     before = files(copy)
     assert main(["merge", str(copy)]) == 1

@@ -24,6 +24,7 @@ from maxent_jax import api, arrays, checkpoints, cli, interrupts, jobs, locks, m
 from maxent_jax.faults import Fault
 from maxent_jax.metrics_log import MetricsLog
 from maxent_jax.progress import Reporter
+from maxent_jax.result import load
 
 assert_equal = runs_compared.assert_equal_runs
 pytestmark = pytest.mark.usefixtures("quick_compile", "no_figures")
@@ -118,7 +119,7 @@ def test_the_whole_state_is_the_same_in_the_end(straight, tmp_path):
 def test_resumed_and_killed_again_and_again(straight, tmp_path):
     killed(tmp_path / "run", 1)
     killed(tmp_path / "run", 1, call=maxent_jax.resume)
-    assert runs.load(tmp_path / "run").agent_state(1) is not None  # of the run in flight
+    assert load(tmp_path / "run").agent_state(1) is not None  # of the run in flight
     killed(tmp_path / "run", 1, call=maxent_jax.resume)
     assert_equal(maxent_jax.resume(tmp_path / "run"), straight())
 
@@ -146,7 +147,7 @@ def test_a_run_without_a_checkpoint_starts_from_the_beginning(straight, tmp_path
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     assert cli.main(["resume", str(tmp_path / "run")]) == 0
     assert "starts from the beginning: no checkpoint yet" in capsys.readouterr().out
-    assert_equal(runs.load(tmp_path / "run"), straight())
+    assert_equal(load(tmp_path / "run"), straight())
 
 
 def test_a_run_without_a_config_is_begun_by_resume_option_only(straight, tmp_path, capsys):
@@ -227,7 +228,7 @@ def test_other_versions_are_a_warning_and_are_kept(broken, straight, capsys):
     assert cli.main(["resume", str(broken)]) == 0
     out = capsys.readouterr().out
     assert f"warning: not as it was started: jax {jax.__version__} (0.0.1), code {runs.code()} (abc), device" in out
-    result = runs.load(broken)
+    result = load(broken)
     assert result.config["continued_with"][0]["versions"] == runs.versions()
     assert_equal(result, straight())
 
@@ -245,8 +246,8 @@ def test_a_field_that_is_new_is_a_warning_where_it_stands_at_its_default(broken,
     assert cli.main(["resume", str(broken)]) == 0
     told = "warning: started before there was agent.auto_alpha = False, env.reward_hit = "
     assert told in capsys.readouterr().out
-    assert_equal(runs.load(broken), straight())
-    assert runs.load(broken).config["agent_fields"] == straight().config["agent_fields"]
+    assert_equal(load(broken), straight())
+    assert load(broken).config["agent_fields"] == straight().config["agent_fields"]
 
 
 def test_a_field_that_is_new_is_refused_where_it_does_not_stand_at_its_default(broken):
@@ -359,7 +360,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(damage, reason, 
     assert reason in line
     assert "goes on from chunk 1 of program 0" in out
     assert not (broken.parent / "sprung").exists()
-    assert_equal(runs.load(broken), straight())
+    assert_equal(load(broken), straight())
 
 
 def test_where_no_checkpoint_is_whole_nothing_is_changed(broken, capsys):
@@ -380,7 +381,7 @@ def test_lost_metrics_need_an_older_checkpoint(broken, straight, capsys):
     metrics.write_text("".join(lines[:5]))  # those of chunk 2, after which the newest was saved, are cut
     assert cli.main(["resume", str(broken)]) == 0
     assert "metrics.jsonl has other lines than it had then" in capsys.readouterr().out
-    assert_equal(runs.load(broken), straight())
+    assert_equal(load(broken), straight())
 
 
 def test_results_without_a_checkpoint_are_kept(straight, tmp_path):

@@ -20,6 +20,7 @@ from maxent_jax.agents import AGENTS
 from maxent_jax.compiled import Chunk
 from maxent_jax.faults import Fault
 from maxent_jax.programs import expand
+from maxent_jax.result import last, load
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -212,7 +213,7 @@ def test_result_holds_the_same_as_arrays(result, lines):
 
 
 def test_every_run_has_its_own_parameters(result, saved):
-    loaded = runs.load(result.path)
+    loaded = load(result.path)
     for program, members in enumerate(([0, 1, 4, 5], [2, 3, 6, 7])):
         for row, run in enumerate(members):
             own = jax.tree.map(lambda x, row=row: x[row], saved[program])
@@ -221,7 +222,7 @@ def test_every_run_has_its_own_parameters(result, saved):
 
 @pytest.mark.parametrize("run", [0, 7])
 def test_policy_acts_as_the_agent(run, result):
-    loaded = runs.load(result.path)
+    loaded = load(result.path)
     agent, state = result.agents[run // 2], result.agent_state(run)
     obs, key = np.eye(6, dtype=np.float32), jax.random.key(1)
     mean = agent.act(state, obs, key, deterministic=True)
@@ -237,7 +238,7 @@ def test_policy_acts_as_the_agent(run, result):
 def test_a_shards_policy_is_its_own_runs(result):
     """A shard keeps the numbers of the whole sweep, so that a run's number is not its place."""
     kept = tuple(info for info in result.runs if info.run % 4 == 3)  # of the second and the last configuration
-    shard = dataclasses.replace(runs.load(result.path), runs=kept)
+    shard = dataclasses.replace(load(result.path), runs=kept)
     obs = np.eye(6, dtype=np.float32)
     for info in kept:
         np.testing.assert_array_equal(shard.policy(info.run)(obs), result.policy(info.run)(obs))
@@ -277,7 +278,7 @@ def test_what_is_not_a_run_directory_is_one_line(name, content, result, tmp_path
         )
     )
     with pytest.raises(kind, match=f"run directory '.*broken': {told}") as error:
-        runs.load(tmp_path / "broken")
+        load(tmp_path / "broken")
     assert "\n" not in str(error.value)
 
 
@@ -310,7 +311,7 @@ def test_number_is_the_shortest_decimal_of_a_float32(value, expected):
     ("values", "expected"), [([1, 2, math.nan], 2), ([1, math.nan, 3], 3), ([math.nan], math.nan), ([], math.nan)]
 )
 def test_last_skips_what_is_missing_at_the_end(values, expected):
-    np.testing.assert_equal(runs.last(np.array(values, float)), expected)
+    np.testing.assert_equal(last(np.array(values, float)), expected)
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
@@ -344,10 +345,10 @@ def test_a_directory_of_another_schema_is_refused_and_an_older_column_may_be_mis
     lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     older = [{name: value for name, value in line.items() if name != "nonfinite"} for line in lines]
     (path / "metrics.jsonl").write_text("".join(map(runs.to_line, older)))
-    found = runs.load(path)
+    found = load(path)
     assert np.all(np.isnan(found.metrics["nonfinite"]))
     np.testing.assert_array_equal(found.metrics["q_mean"], result.metrics["q_mean"])
     config = json.loads((path / "config.json").read_text())
     (path / "config.json").write_text(json.dumps(config | {"schema": 99}))
     with pytest.raises(Fault, match="schema = 99; must be 1"):
-        runs.load(path)
+        load(path)

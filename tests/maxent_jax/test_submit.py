@@ -25,6 +25,7 @@ from maxent_jax.cli import main
 from maxent_jax.commands import watching
 from maxent_jax.faults import Fault
 from maxent_jax.merging import merge
+from maxent_jax.result import load
 
 ROOT = Path(__file__).parents[2]
 RUN = ("--env=toy", "--seeds=2", "--steps=32", "--evaluations=2")
@@ -35,7 +36,7 @@ WORDS = ("train", "sac", *RUN, *tiny.flags(tiny.FIELDS["sac"]))
 def whole(tmp_path_factory, quick_compile, no_figures):
     out = tmp_path_factory.mktemp("whole") / "run"
     assert main([*WORDS, "--out", str(out)]) == 0
-    return runs.load(out)
+    return load(out)
 
 
 def assert_as_whole(folder, whole):
@@ -167,7 +168,7 @@ def test_slurm_trains_on_where_it_took_a_turn_away(tmp_path):
         assert f"{submit.MOST_TURNS} remaining" in job.stderr() or f"{submit.MOST_TURNS - 1} remaining" in job.stderr()
         assert "goes on from chunk" in job.stdout()
     for folder in folders:
-        runs_compared.assert_equal_runs(runs.load(folder), runs.load(alone.out / folder.name))
+        runs_compared.assert_equal_runs(load(folder), load(alone.out / folder.name))
 
 
 @pytest.mark.slow
@@ -221,7 +222,7 @@ def test_ray_goes_on_elsewhere_when_a_node_is_killed(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.splitlines()[-1])
     assert told == {"failed": [], "finished_before": [False, False], "dead": 1}
-    assert_as_whole(tmp_path / "shards", runs.load(tmp_path / "whole"))
+    assert_as_whole(tmp_path / "shards", load(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize(

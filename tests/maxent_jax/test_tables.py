@@ -7,6 +7,7 @@ import pytest
 
 from envs.fields import InvalidSetting
 from maxent_jax import runs, tables
+from maxent_jax.result import load
 
 
 @pytest.fixture(scope="module")
@@ -14,18 +15,18 @@ def pair(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     made_runs.make(folder / "a", [[1, 2, 3], [4, 5, 6], [7, 8, 9]], failed={1: (10, "loss")})
     made_runs.make(folder / "b", [[0.1, np.nan, -2], [1, 1, 1]], grid={"alpha": [0.5, 2.0]}, seeds=(9,))
-    return [runs.load(folder / name) for name in "ab"]
+    return [load(folder / name) for name in "ab"]
 
 
 def test_names_say_what_tells_configurations_apart(pair, tmp_path):
     assert [entry.name for entry in tables.entries(pair)] == ["sac (alpha 1)", "sac (alpha 0.5)", "sac (alpha 2)"]
     assert [entry.name for entry in tables.entries(pair[:1])] == ["sac"]
-    again = runs.load(made_runs.make(tmp_path / "again", [[1, 2, 3]] * 3))
+    again = load(made_runs.make(tmp_path / "again", [[1, 2, 3]] * 3))
     assert [entry.name for entry in tables.entries([pair[0], again])] == ["sac, a", "sac, again"]
-    twin = runs.load(made_runs.make(tmp_path / "twin" / "again", [[1, 2, 3]] * 3))
+    twin = load(made_runs.make(tmp_path / "twin" / "again", [[1, 2, 3]] * 3))
     names = [entry.name for entry in tables.entries([again, twin])]
     assert names == [f"sac, again, {path}" for path in (again.path, twin.path)]
-    other = runs.load(made_runs.make(tmp_path / "other", [[1, 2, 3]] * 2, agent="ppo"))
+    other = load(made_runs.make(tmp_path / "other", [[1, 2, 3]] * 2, agent="ppo"))
     assert [entry.name for entry in tables.entries([pair[0], other])] == ["sac", "ppo"]
 
 
@@ -68,7 +69,7 @@ def test_a_run_without_an_evaluation_is_refused(tmp_path):
     made_runs.make(tmp_path / "new", [[1, 2]])
     (tmp_path / "new" / "metrics.jsonl").write_text("")
     with pytest.raises(InvalidSetting, match="new': has no evaluation yet; must hold at least one"):
-        tables.check(runs.load(tmp_path / "new"))
+        tables.check(load(tmp_path / "new"))
 
 
 def test_differing_counts_what_is_missing():

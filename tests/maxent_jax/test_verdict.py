@@ -6,7 +6,8 @@ import pytest
 
 import envs
 from envs import fields
-from maxent_jax import agents, runs, tables, verdict
+from maxent_jax import agents, tables, verdict
+from maxent_jax.result import load
 
 FLAT = np.full(9, 0.0)
 SEEDS = np.linspace(-0.5, 0.5, 5)[:, None]
@@ -24,7 +25,7 @@ def judge(tmp_path_factory):
     def judge(*sides, yardsticks=None):
         results, folder = [], tmp_path_factory.mktemp("runs")
         for number, (values, options) in enumerate(sides):
-            results.append(runs.load(made_runs.make(folder / str(number), values, **options)))
+            results.append(load(made_runs.make(folder / str(number), values, **options)))
         return verdict.judge(tables.entries(results), yardsticks)[0]
 
     return judge

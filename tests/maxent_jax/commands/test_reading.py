@@ -6,7 +6,7 @@ import made_runs
 import numpy as np
 import pytest
 
-from maxent_jax import runs
+from maxent_jax.result import load
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -67,7 +67,7 @@ def test_landscape_goes_to_the_run_directory(folder, monkeypatch):
 def test_landscape_of_a_run_that_never_began(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(folder / "runs" / "sac-toy-1", "run", ignore=shutil.ignore_patterns("program_1", "state_*"))
-    assert runs.load("run").agent_state(0) is not None
+    assert load("run").agent_state(0) is not None
     commands.refuse("landscape run --run 3", capsys, "run directory 'run': has no program_1; it must have been trained")
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import pages
 import pytest
 
-from maxent_jax import runs, tables, verdict
+from maxent_jax import tables, verdict
 from maxent_jax.report import charts, sections
+from maxent_jax.result import load
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,7 @@ def sweep(tmp_path_factory):
     values = np.repeat(-np.arange(30.0), 2)[:, None] + np.array([0.0, 0.5] * 30)[:, None] + np.zeros(3)
     path = tmp_path_factory.mktemp("runs") / "sweep"
     made_runs.make(path, values, grid={"alpha": [0.1 * (1 + place) for place in range(30)]})
-    return tables.entries([runs.load(path)])
+    return tables.entries([load(path)])
 
 
 def test_of_many_configurations_the_best_are_drawn_and_all_are_in_the_table(sweep):
@@ -31,7 +32,7 @@ def test_of_many_configurations_the_best_are_drawn_and_all_are_in_the_table(swee
 def test_who_made_more_steps_is_compared_where_the_shorter_one_ends(tmp_path):
     short = made_runs.make(tmp_path / "short", [[0.0, 3.0], [0.0, 5.0]])
     longer = made_runs.make(tmp_path / "longer", [[0.0, 2.0, 9.0], [0.0, 4.0, 9.0]], alpha=0.0)
-    page = pages.Page(sections.final_returns(tables.entries([runs.load(short), runs.load(longer)]), None))
+    page = pages.Page(sections.final_returns(tables.entries([load(short), load(longer)]), None))
     assert re.search(r"P\(better than sac .*\), same steps", page.text)
     assert " 0.25 [" in page.text  # 2 and 4 against 3 and 5
 
