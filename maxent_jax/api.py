@@ -211,76 +211,51 @@ def prepare(
 
     `memory` is the bytes that training may hold; None: what this device has free.
     """
-    from experiments import published  # here, because that table is made of our agents
-
     for name, values in (("agent_fields", agent_fields), ("env_fields", env_fields), ("grid", grid)):
         if values is not None and not isinstance(values, Mapping):
             raise InvalidSetting(f"{name} = {fields.show(values)}: must be values by field")
-    if out is not None and not isinstance(out, (str, Path)):
-        raise InvalidSetting(f"out = {fields.show(out)}: must be a path")
     task = _task(env, env_fields or {})
     task_name = next((name for name in tasks.names() if type(task) is tasks.task(name)), type(task).__name__)
-    given = dict(agent_fields or {})
-    if isinstance(agent, str):
-        row, reference = published.row(agent, task_name, preset), published.row(agent, task_name)
-    elif isinstance(agent, Agent):
-        if steps is None:
-            raise InvalidSetting("steps = None: must be given for an agent that is not given by name")
-        row = reference = published.Row(agent, steps)
-    else:
-        raise InvalidSetting(f"agent = {fields.show(agent)}: must be an agent's name or an Agent")
-    base = _build_agent(row.agent, given)
-    count = STEPS.check(steps) or row.steps
-    parallel = ENVS.check(envs) or row.envs
-    chunks = EVALUATIONS.check(evaluations)
-    every, kept = CHECKPOINT_EVERY.check(checkpoint_every), KEEP.check(keep)
-    named = _seeds(seeds)
-    checked_grid = _grid(base, task, grid or {})
-    name = agent_name(base)
+    row, reference = _rows(agent, task_name, preset, steps)
+    base = _build_agent(row.agent, agent_fields or {})
+    named, checked_grid, part = _seeds(seeds), _grid(base, task, grid or {}), Shard.parse(shard)
     asked = {
-        "agent": name,
+        "agent": agent_name(base),
         "env": task_name,
         "agent_fields": fields.plain_values(base),
         "env_fields": fields.plain_values(task),
         "grid": {key: list(values) for key, values in checked_grid.items()},
         "seeds": list(named),
-        "steps": count,
-        "envs": parallel,
-        "evaluations": chunks,
+        "steps": STEPS.check(steps) or row.steps,
+        "envs": ENVS.check(envs) or row.envs,
+        "evaluations": EVALUATIONS.check(evaluations),
         "shard": shard,
     }
-    part = Shard.parse(shard)
-    if resume and out is None:
-        raise InvalidSetting("resume = true: needs out, the run directory to go on with")
-    if shard is not None and out is None:
-        raise InvalidSetting(f"shard = {fields.show(shard)}: needs out, the folder that all shards share")
-    if shard is not None and out is not None:
-        out = Path(out) / part.folder
-    started = resuming.started_with(Path(out)) if resume and out is not None else None
-    goes_on = None
-    if started is not None and out is not None:
+    every, kept = CHECKPOINT_EVERY.check(checkpoint_every), KEEP.check(keep)
+    directory = _directory(out, resume, part if shard is not None else None)
+
+    def expanded_to(steps: int) -> Sweep:
+        return expand(base, task, named, checked_grid, steps, asked["envs"], asked["evaluations"], part)
+
+    started = resuming.started_with(directory) if resume and directory is not None else None
+    if started is not None and directory is not None:
         goes_on = resuming.with_new_fields(started, base, task)
-        resuming.check_same(Path(out), goes_on, asked)
-        first = resuming.first_steps(started)
-        expanded = expand(base, task, named, checked_grid, first, parallel, chunks, part)
-        expanded, goes_on = resuming.prolong(Path(out), expanded, goes_on, count)
+        resuming.check_same(directory, goes_on, asked)
+        expanded = expanded_to(resuming.first_steps(started))
+        expanded, goes_on = resuming.prolong(directory, expanded, goes_on, asked["steps"])
     else:
-        expanded = expand(base, task, named, checked_grid, count, parallel, chunks, part)
-    total = max(program.schedule.total_steps for program in expanded.programs)
-    if total >= 2**31:
-        raise InvalidSetting(f"steps = {count}: with prefill and whole chunks {total}; must stay below 2147483648")
-    updates = max(program.total_updates for program in expanded.programs)
-    if updates >= 2**31:
-        raise InvalidSetting(f"steps = {count}: makes {updates} updates; must stay below 2147483648")
+        expanded, goes_on = expanded_to(asked["steps"]), None
+    _check_counts(expanded, asked["steps"])
     replay.check(task)
     followed = tracking.check(trackers, len(expanded.runs))
     held = check_memory(expanded, memory)
 
-    path = Path(out) if out is not None else runs.free_name(Path("runs"), f"{name}-{task_name}")
+    path = directory or runs.free_name(Path("runs"), f"{asked['agent']}-{task_name}")
     if started is None and not (resume and resuming.nothing_yet(path)):
         states = (kept + 1) * held if memory is None else 0  # one more while it is written; a plan may be for elsewhere
         runs.check_out(path, _bytes_to_write(expanded) + states)
-    given_env = {f"env.{key}": value for key, value in fields.checked(type(task), env_fields or {}, "env.").items()}
+    given = fields.checked(type(base), agent_fields or {})
+    given |= {f"env.{key}": value for key, value in fields.checked(type(task), env_fields or {}, "env.").items()}
     config = {
         "schema": configs.SCHEMA,
         **asked,
@@ -288,25 +263,64 @@ def prepare(
         "keep": kept,
         "preset": preset if isinstance(agent, str) else None,
         "configurations": [
-            {"grid": dict(values), "overrides": fields.checked(type(base), given) | given_env | dict(values)}
-            for values in expanded.configurations
+            {"grid": dict(values), "overrides": given | dict(values)} for values in expanded.configurations
         ],
-        "runs": sorted(
-            (
-                dataclasses.asdict(info) | {"program": index}
-                for index, program in enumerate(expanded.programs)
-                for info in program.runs
-            ),
-            key=lambda entry: entry["run"],
-        ),
+        "runs": _who(expanded),
         "versions": runs.versions(),
         "device": runs.device(),
         "command": sys.argv,
     }
     if started is not None:
         resuming.check_runs(path, started, config)
-    differences = _differences(reference, base, count, parallel) if isinstance(agent, str) else ""
+    differences = _differences(reference, base, asked["steps"], asked["envs"]) if isinstance(agent, str) else ""
     return Job(base, task, expanded, path, goes_on or config, held, differences, every, kept, resume, started, followed)
+
+
+def _rows(agent: Any, task: str, preset: str, steps: int | None) -> tuple[Any, Any]:
+    """The settings of a preset for an agent on a task, and the published ones."""
+    from experiments import published  # here, because that table is made of our agents
+
+    if isinstance(agent, str):
+        return published.row(agent, task, preset), published.row(agent, task)
+    if not isinstance(agent, Agent):
+        raise InvalidSetting(f"agent = {fields.show(agent)}: must be an agent's name or an Agent")
+    if steps is None:
+        raise InvalidSetting("steps = None: must be given for an agent that is not given by name")
+    row = published.Row(agent, steps)
+    return row, row
+
+
+def _directory(out: Any, resume: bool, shard: Shard | None) -> Path | None:
+    """The run directory that was asked for; a shard's lies in `out`."""
+    if out is not None and not isinstance(out, (str, Path)):
+        raise InvalidSetting(f"out = {fields.show(out)}: must be a path")
+    if resume and out is None:
+        raise InvalidSetting("resume = true: needs out, the run directory to go on with")
+    if shard is not None and out is None:
+        raise InvalidSetting(f"shard = '{shard.index}/{shard.of}': needs out, the folder that all shards share")
+    if out is None:
+        return None
+    return Path(out) / shard.folder if shard is not None else Path(out)
+
+
+def _check_counts(expanded: Sweep, asked: int) -> None:
+    """Refuse more steps or updates than an int32 counts."""
+    total = max(program.schedule.total_steps for program in expanded.programs)
+    if total >= 2**31:
+        raise InvalidSetting(f"steps = {asked}: with prefill and whole chunks {total}; must stay below 2147483648")
+    updates = max(program.total_updates for program in expanded.programs)
+    if updates >= 2**31:
+        raise InvalidSetting(f"steps = {asked}: makes {updates} updates; must stay below 2147483648")
+
+
+def _who(expanded: Sweep) -> list[dict[str, Any]]:
+    """Every run, and the program that it is in, as config.json tells them."""
+    told = [
+        dataclasses.asdict(info) | {"program": index}
+        for index, program in enumerate(expanded.programs)
+        for info in program.runs
+    ]
+    return sorted(told, key=lambda entry: entry["run"])
 
 
 def _task(env: Any, values: Values) -> Any:
