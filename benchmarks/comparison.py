@@ -16,6 +16,7 @@ is about 16 passes, the plain critics add 12, the exact rule 400. `benchmarks.fa
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ TASKS = {
     "pendulum": 15_000,
     "acrobot": 15_000,
     "obstacle2d": 15_000,
+    "hopper": 10_000,
 }
 """Steps of training; the first four are those that the goal names."""
 STAGES = 4
@@ -171,6 +173,8 @@ RULES = {
     "linear beyond the first layer, 400 draws": Rule(FREE, in_features, fitted=False),
     "cosine of 16": Rule(DRAW(16), lambda asked: over_draws(asked, 16, landscape.cosine)),
     "pearson of 100": Rule(DRAW(100), lambda asked: over_draws(asked, 100, landscape.pearson)),
+    "spearman of 100": Rule(DRAW(100), lambda asked: over_draws(asked, 100, landscape.spearman)),
+    "regret of 100": Rule(DRAW(100), lambda asked: over_draws(asked, 100, landscape.regret)),
     "pearson of 16": Rule(DRAW(16), lambda asked: over_draws(asked, 16, landscape.pearson)),
     "pearson of 4": Rule(DRAW(4), lambda asked: over_draws(asked, 4, landscape.pearson)),
     "cosine of the star": Rule(STAR, lambda asked: over_star(asked, landscape.cosine)),
@@ -182,6 +186,8 @@ RULES = {
 }
 IN_TWO_STAGES = ("planes at a sample", "cosine of the star", 4)
 """A rule, the one that decides instead where the first is least sure, and the share of states where it does: 1/4."""
+OTHERS = {"a fresh exact draw": 4.0 * SAMPLES, "never": 0.0, "always": 0.0}
+"""What else stands in the table, and what it costs."""
 
 
 def scores(agent: SACAdaEnt, state: Any, obs: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
@@ -201,11 +207,10 @@ def in_two_stages(first: np.ndarray, first_cut: float, second: np.ndarray, secon
 
 def passes(name: str, size: int) -> float:
     """What a rule of the table costs."""
-    others = {"never": 0.0, "always": 0.0, "a fresh exact draw": 4.0 * SAMPLES}
     if name == two_stages():
         first, second, share = IN_TWO_STAGES
         return RULES[first].passes(size) + RULES[second].passes(size) / share
-    return RULES[name].passes(size) if name in RULES else others[name]
+    return RULES[name].passes(size) if name in RULES else OTHERS[name]
 
 
 def two_stages() -> str:
@@ -284,7 +289,7 @@ def measure(task: str, seed: int, stages: int = STAGES) -> list[dict[str, Any]]:
     return rows
 
 
-def summary(rows: Mapping[str, Mapping[int, list[dict[str, Any]]]]) -> dict[str, dict[str, Any]]:
+def summary(rows: Mapping[str, Mapping[str, list[dict[str, Any]]]]) -> dict[str, dict[str, Any]]:
     """By rule: mean sensitivity and specificity by task, and how far both fall behind a fresh draw, over all."""
     by_rule: dict[str, dict[str, Any]] = {}
     names = list(next(iter(next(iter(rows.values())).values()))[0]["rules"])
@@ -322,11 +327,13 @@ def main(only: tuple[str, ...] = (), seeds: int = 1, out: Path = RESULT) -> None
     Args:
       only: tasks; none: all.
       seeds: trainings of each task.
-      out: the JSON to write.
+      out: the JSON to write; tasks that it holds by the same rules, and that are not measured now, stay in it.
     """
-    rows: dict[str, dict[int, Any]] = {}
+    kept = json.loads(out.read_text()) if out.exists() else {}
+    same = set(kept.get("rules", {})) == {*RULES, two_stages(), *OTHERS}
+    rows: dict[str, dict[str, Any]] = kept["stages"] if same else {}
     for task in only or TASKS:
-        rows[task] = {seed: measure(task, seed) for seed in range(seeds)}
+        rows[task] = {str(seed): measure(task, seed) for seed in range(seeds)}
         found = summary(rows)
         about = f"truth: majority of {DRAWS} draws of {SAMPLES} samples; {STATES} states from replay at each stage"
         save(out, about, rules=found, stages=rows)

@@ -1,4 +1,4 @@
-"""What SAC-AdaEnt's update costs beside SAC's, comparing exactly and fast, and whether both end at the same returns.
+"""What SAC-AdaEnt's update costs beside SAC's, comparing exactly, fast and not at all, and where the first two end.
 
 `python -m benchmarks.fast` writes `benchmarks/results/fast.json` and prints its tables.
 
@@ -37,6 +37,14 @@ UPDATES = 16
 RESULT = Path(__file__).parent / "results" / "fast.json"
 
 
+class WithoutComparing(SACAdaEnt):
+    """Plain critics beside the soft ones and nothing compared: what a comparison comes on top of."""
+
+    def compare(self, state: Any, obs: jax.Array, key: jax.Array) -> jax.Array:
+        """The landscapes are alike everywhere."""
+        return jnp.ones(len(obs))
+
+
 def updates(agent: Any, runs: int, size: int = 4, precision: str | None = None) -> Any:
     """A compiled function that makes `UPDATES` updates of that many runs, actions of that size."""
     width = 9
@@ -67,6 +75,7 @@ def cost(repetitions: int) -> dict[str, dict[str, dict[str, float]]]:
         "sac": fields.build(SAC, {}),
         "sac_adaent, exact": fields.build(SACAdaEnt, {}),
         "sac_adaent, fast": fields.build(SACAdaEnt, {"comparison": "fast"}),
+        "sac_adaent, not at all": fields.build(WithoutComparing, {}),
     }
     precisions = (None,) if jax.default_backend() == "cpu" else (None, "bfloat16")
     found = {}

@@ -13,6 +13,7 @@ from typing import Any
 import tyro
 from matplotlib.axes import Axes
 
+from benchmarks.peers import ratio
 from maxent_jax.plots import COLOURS, figure, save
 
 RESULTS = Path(__file__).parent / "results"
@@ -65,6 +66,10 @@ def lines(folder: Path) -> Iterator[tuple[str, str, str]]:
         shares = ", ".join(f"{row['share_of_peak']:.0%} ({runs} run(s))" for runs, row in peak["runs"].items())
         about = f"SAC's update, 256-256, of the best matrix products ({peak['peak_gflops']:.0f} GFLOP/s)"
         yield about, shares, "`peak`"
+        within = ", ".join(
+            f"{row['share_of_peak_in_training']:.0%} ({runs} run(s))" for runs, row in peak["runs"].items()
+        )
+        yield "the same with acting, stepping and replay", within, "`peak`"
     for case, by_agent in read("fast", folder).get("seconds", {}).items():
         sac = by_agent["sac"]["median"]
         ratios = (
@@ -73,9 +78,20 @@ def lines(folder: Path) -> Iterator[tuple[str, str, str]]:
         yield f"SAC-AdaEnt's update in SAC's, 256-256, n = 100, {case}", ", ".join(ratios), "`fast`"
     for task, row in read("memory", folder).get("rows", {}).items():
         yield f"memory of a chunk over what must be held, {task}", f"{row['needed_over_held']:.2f}", "`memory`"
-    for goal in read("peers", folder).get("goals", ()):
+    peers = read("peers", folder)
+    for goal in peers.get("goals", ()):
         found = "not measured" if goal["value"] is None else f"{goal['value']:.2f}"
         yield f"{goal['goal']} (goal {goal['bound']:g})", found, "`peers`"
+    for case, rows in peers.get("stages", {}).get("ppo", {}).items():
+        others = {name: ratio(rows, "ours", name, "env_steps_per_second") for name in rows if name != "ours"}
+        found = ", ".join(f"{name} {value:.2f}" for name, value in others.items() if value is not None)
+        yield f"PPO, {case}: ours over others, environment steps/s", found, "`peers`"
+    for case, rows in peers.get("stages", {}).get("learn", {}).items():
+        took = {name: (row["median_seconds"], row["median_seconds_with_startup"]) for name, row in rows.items()}
+        found = ", ".join(f"{name} {alone:.1f} ({whole:.1f})" for name, (alone, whole) in took.items() if alone)
+        yield f"seconds until SAC, {case}, has learned the pendulum (with start-up)", found, "`peers`"
+    for training, row in read("budgets", folder).get("told_and_measured", {}).items():
+        yield f"seconds of {training} over what `plan` told", f"{row['measured_over_told']:.2f}", "`budgets`"
 
 
 def rules(comparison: Result) -> Iterator[tuple[str, ...]]:

@@ -32,7 +32,7 @@ from maxent_jax.plan import needed_bytes
 from maxent_jax.programs import expand
 
 GOAL = 1.3
-SETUPS = {"vehicle": (1_000_000, 8), "quadruped": (100_000, 2)}
+SETUPS = {"vehicle": (1_000_000, 8), "quadruped": (1_000_000, 2)}
 """Transitions a run and runs, by task."""
 TINY = 1_000
 RESULT = Path(__file__).parent / "results" / "memory.json"

@@ -17,7 +17,19 @@ def test_draws_and_tells_what_was_measured_and_leaves_out_the_rest(tmp_path, cap
                 }
             }
         },
-        "peers": {"goals": [{"goal": "ours over theirs", "value": None, "bound": 2.0, "met": None}]},
+        "peers": {
+            "goals": [{"goal": "ours over theirs", "value": None, "bound": 2.0, "met": None}],
+            "stages": {
+                "ppo": {
+                    "64-64": {
+                        "ours": {"env_steps_per_second": SPREAD},
+                        "theirs": {"env_steps_per_second": SPREAD | {"median": 8.0}},
+                        "broken": {"error": "no such package"},
+                    }
+                }
+            },
+        },
+        "budgets": {"told_and_measured": {"sac on toy": {"told": 2.0, "measured": 3.0, "measured_over_told": 1.5}}},
     }
     for name, result in found.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(result))
@@ -29,6 +41,8 @@ def test_draws_and_tells_what_was_measured_and_leaves_out_the_rest(tmp_path, cap
         "| --- | --- | --- |",
         "| SAC-AdaEnt's update in SAC's, 256-256, n = 100, 4 actions, 1 run | exact 20.0, fast 2.2 | `fast` |",
         "| ours over theirs (goal 2) | not measured | `peers` |",
+        "| PPO, 64-64: ours over others, environment steps/s | theirs 0.50 | `peers` |",
+        "| seconds of sac on toy over what `plan` told | 1.50 | `budgets` |",
     ]
 
 
