@@ -62,7 +62,7 @@ MINUTES = {
     "dynamics-quadruped": 69,
     "dynamics-quadrotor": 88,
     "threshold-vehicle": 95,
-    "threshold-quadrotor": 100,
+    "threshold-quadrotor": 84,
     "threshold-toy": 103,
     "long-vehicle": 147,
     "long-quadrotor": 151,
