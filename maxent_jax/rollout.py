@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from maxent_jax import trainer
 from maxent_jax.agents.base import Agent
 from maxent_jax.rule.subject import SAMPLES, Subject
 
@@ -19,7 +20,7 @@ class Episode:
     Attributes:
       obs: (T, o) observations before each step.
       action: (T, a) actions.
-      reward: (T,) rewards.
+      reward: (T,) rewards; the last is NaN where the physics broke down.
       entropy: (T,) entropy of the policy before each step.
       similarity: (T,) similarity of the soft and the plain landscape; None for an agent without both.
       world: the `pipeline_state` before each step, stacked.
@@ -34,7 +35,7 @@ class Episode:
 
 
 def episode(agent: Agent, env: Any, agent_state: Any, key: jax.Array) -> Episode:
-    """Roll the bare task out until it ends or its time is up.
+    """Roll the bare task out until it ends, its time is up, or its physics breaks down.
 
     Args:
       agent: the agent.
@@ -46,11 +47,11 @@ def episode(agent: Agent, env: Any, agent_state: Any, key: jax.Array) -> Episode
       The episode.
     """
     reset_key, entropy_key, compare_key = jax.random.split(key, 3)
-    state, time, seen = _reset(env, reset_key), 0, []
-    while time < int(env.horizon) and (not seen or not state.done):
-        action, after = _step(agent, env, agent_state, state)
-        seen.append((state.obs, action, after.reward, state.pipeline_state))
-        state, time = after, time + int(after.info["duration"])
+    state, time, going_on, seen = _reset(env, reset_key), jnp.zeros(1, jnp.int32), True, []
+    while going_on:
+        action, (after, time, reward, going_on) = _step(agent, env, agent_state, state, time)
+        seen.append(jax.tree.map(lambda x: x[0], (state.obs, action, reward, state.pipeline_state)))
+        state = after
     columns = zip(*seen, strict=True)
     obs, action, reward = (np.stack(next(columns)) for _ in range(3))
     world = jax.tree.map(lambda *steps: jnp.stack(steps), *next(columns))
@@ -60,13 +61,14 @@ def episode(agent: Agent, env: Any, agent_state: Any, key: jax.Array) -> Episode
 
 @jax.jit
 def _reset(env: Any, key: jax.Array) -> Any:
-    return env.reset(key)
+    """One environment, as many are."""
+    return jax.vmap(env.reset)(key[None])
 
 
 @jax.jit
-def _step(agent: Agent, env: Any, agent_state: Any, state: Any) -> Any:
+def _step(agent: Agent, env: Any, agent_state: Any, state: Any, time: jax.Array) -> Any:
     action = agent.act(agent_state, state.obs, jax.random.key(0), deterministic=True)  # the mean needs no key
-    return action, env.step(state, action)
+    return action, trainer.step_of_episode(env, state, action, time)
 
 
 def entropy(agent: Agent, agent_state: Any, obs: Any, key: jax.Array) -> np.ndarray:

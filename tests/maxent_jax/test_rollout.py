@@ -52,6 +52,13 @@ def test_an_episode_ends_where_it_terminates_even_if_the_task_would_go_on():
     assert np.all(seen.reward[:-1] >= -1.5)
 
 
+def test_an_episode_ends_where_the_physics_breaks_down():
+    seen = walk({"mean": 1.0}, horizon=9, cliff=2.5)  # from [0, 1], so after two or three steps
+    assert len(seen.reward) in (2, 3)
+    assert np.isfinite(seen.obs).all()
+    np.testing.assert_array_equal(np.isnan(seen.reward[-2:]), [False, True])
+
+
 def test_pending_half_steps_take_no_time():
     seen = walk(horizon=4, half_steps=True)
     np.testing.assert_array_equal(seen.obs[:, 1], range(8))
