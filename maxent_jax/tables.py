@@ -88,13 +88,18 @@ class Entry:
 
     @property
     def _minutes(self) -> np.ndarray:
-        """(runs, chunks) minutes since its program began; the clock of metrics.jsonl runs through all programs."""
+        """(runs, chunks) minutes since its program began; the clock of metrics.jsonl runs through all programs.
+
+        Merged shards bring clocks of their own: another's program may end after this one began, and counts for nothing.
+        """
         clock = self.result.metrics["elapsed_seconds"]
         programs = {entry["run"]: entry["program"] for entry in self.result.config["runs"]}
         own = programs[self.result.runs[self.rows[0]].run]
         before = [row for row, info in enumerate(self.result.runs) if programs[info.run] < own]
-        began = np.nanmax(clock[before], initial=0.0, where=np.isfinite(clock[before])) if before else 0.0
-        return (clock[self.rows] - began) / 60
+        ends = np.nanmax(clock[before], axis=1, initial=0.0, where=np.isfinite(clock[before]))
+        first = np.nanmin(clock[self.rows], axis=1, initial=np.inf, where=np.isfinite(clock[self.rows]))
+        began = np.max(np.where(ends <= first[:, None], ends, 0.0), axis=1, initial=0.0)
+        return (clock[self.rows] - began[:, None]) / 60
 
     def curve(self, column: str, x: str = "env_steps", steps: float = math.inf) -> tuple[np.ndarray, np.ndarray]:
         """Evaluations up to a number of environment steps.

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 
 import made_runs
@@ -40,6 +41,17 @@ def test_final_values_leave_failures_and_what_is_unknown_out(pair):
     assert x.tolist() == [0, 20]
     np.testing.assert_allclose(values, [[-0.9, -3]], rtol=1e-6)
     assert first.curve("return_deterministic", "minutes")[0].tolist() == [0, 1, 2]
+
+
+def test_minutes_are_those_of_the_own_program_also_where_shards_were_merged(tmp_path):
+    """Runs 0 and 2 are a quick host's, 1 and 3 those of one that is half as fast."""
+    made = load(made_runs.make(tmp_path / "two", np.zeros((4, 3)), grid={"hidden": [(8,), (4,)]}))
+    minutes = np.array([[0.0, 5.0, 10.0], [0.0, 10.0, 20.0], [11.0, 13.0, 15.0], [22.0, 26.0, 30.0]])
+    merged = dataclasses.replace(made, metrics=dict(made.metrics) | {"elapsed_seconds": 60 * minutes})
+    one, other = tables.entries([merged])
+    assert one.curve("return_deterministic", "minutes")[0].tolist() == [0, 10, 20]
+    assert other.curve("return_deterministic", "minutes")[0].tolist() == [2, 6, 10]
+    assert (one.minutes, other.minutes) == (20, 10)
 
 
 def test_csv_has_every_number_once(pair, tmp_path):
