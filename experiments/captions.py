@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from experiments import published, yardsticks
-from maxent_jax import freezing, stats, tables, verdict
+from maxent_jax import freezing, stats, tables, trainer, verdict
 from maxent_jax.agents import SACAdaEnt
 from maxent_jax.result import Result
 from maxent_jax.verdict import Verdict
@@ -49,7 +49,7 @@ def limits(results: list[Result], short: str = "it shows how the agents begin, n
       A sentence: the share of the published steps, and whether the nets are smaller than published.
     """
     rows = [published.row(result.config["agent"], result.config["env"]) for result in results]
-    shares = [result.config["steps"] / row.steps for result, row in zip(results, rows, strict=True)]
+    shares = [_trained(result) / row.steps for result, row in zip(results, rows, strict=True)]
     smaller = any(
         tuple(result.config["agent_fields"]["hidden"]) != getattr(row.agent, "hidden", None)
         for result, row in zip(results, rows, strict=True)
@@ -57,10 +57,17 @@ def limits(results: list[Result], short: str = "it shows how the agents begin, n
     kind = "usual" if results[0].config["env"] in published.OURS else "published"
     if min(shares) >= 1 and not smaller:
         return f"{kind.capitalize()} budget."
-    amount = " to ".join(dict.fromkeys(f"{100 * share:.3g}" for share in (min(shares), max(shares))))
+    amount = " to ".join(dict.fromkeys(f"{100 * min(1.0, share):.3g}" for share in (min(shares), max(shares))))
     nets = ", with smaller nets" if smaller else ""
     shown = short if min(shares) < 1 else "it shows what such nets learn, not what larger ones would"
     return f"That is {amount} % of the {kind} steps{nets}: {shown}."
+
+
+def _trained(result: Result) -> int:
+    """Environment steps of a run after its random ones: whole rollouts and chunks may be more than was asked for."""
+    asked = (result.config[name] for name in ("steps", "envs", "evaluations"))
+    plan = trainer.schedule(result.agents[0], *asked)
+    return plan.chunks * plan.chunk_steps
 
 
 def _sampled(result: Result) -> list[str]:
