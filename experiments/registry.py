@@ -56,7 +56,7 @@ MINUTES = {
     "control-vehicle": 79,
     "control-acrobot": 80,
     "control-quadrotor": 89,
-    "control-hopper": 100,
+    "control-hopper": 74,
     "control-quadruped": 114,
     "dynamics-vehicle": 67,
     "dynamics-quadruped": 69,
