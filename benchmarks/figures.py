@@ -87,7 +87,7 @@ def lines(folder: Path) -> Iterator[tuple[str, str, str]]:
         found = ", ".join(f"{name} {value:.2f}" for name, value in others.items() if value is not None)
         yield f"PPO, {case}: ours over others, environment steps/s", found, "`peers`"
     for case, rows in peers.get("stages", {}).get("learn", {}).items():
-        took = {name: (row["median_seconds"], row["median_seconds_with_startup"]) for name, row in rows.items()}
+        took = {name: (row.get("median_seconds"), row.get("median_seconds_with_startup")) for name, row in rows.items()}
         found = ", ".join(f"{name} {alone:.1f} ({whole:.1f})" for name, (alone, whole) in took.items() if alone)
         yield f"seconds until SAC, {case}, has learned the pendulum (with start-up)", found, "`peers`"
     for training, row in read("budgets", folder).get("told_and_measured", {}).items():

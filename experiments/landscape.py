@@ -93,7 +93,12 @@ class Tried:
             "return_deterministic": summary["return_deterministic"],
             "scores": study.score(self.studies, self.threshold),
             "by_exact_comparison": scores.score(published, self.threshold),
-            **agreeing.shares([each.alike(self.threshold) for each in self.compared]),
+            **agreeing.shares(
+                [
+                    each.alike(self.threshold)[:, one.evenly]
+                    for each, one in zip(self.compared, self.studies, strict=True)
+                ]
+            ),
             "rank_correlation_of_values_with_returns": {
                 name: [check[name] for check in checks] for name in self.studies[0].landscapes
             },

@@ -90,7 +90,8 @@ class Entry:
     def _minutes(self) -> np.ndarray:
         """(runs, chunks) minutes since its program began; the clock of metrics.jsonl runs through all programs.
 
-        Merged shards bring clocks of their own: another's program may end after this one began, and counts for nothing.
+        Merged shards bring clocks of their own. Where another host's program ends after this one's first evaluation it
+        counts for nothing; where it ends before, what is wrong is at most the time from the begin to that evaluation.
         """
         clock = self.result.metrics["elapsed_seconds"]
         programs = {entry["run"]: entry["program"] for entry in self.result.config["runs"]}

@@ -26,7 +26,14 @@ def test_draws_and_tells_what_was_measured_and_leaves_out_the_rest(tmp_path, cap
                         "theirs": {"env_steps_per_second": SPREAD | {"median": 8.0}},
                         "broken": {"error": "no such package"},
                     }
-                }
+                },
+                "learn": {
+                    "64-64, 1 run": {
+                        "ours": {"median_seconds": 1.25, "median_seconds_with_startup": 8.0},
+                        "late": {"median_seconds": None, "median_seconds_with_startup": None},
+                        "broken": {"error": "no such package"},
+                    }
+                },
             },
         },
         "budgets": {"told_and_measured": {"sac on toy": {"told": 2.0, "measured": 3.0, "measured_over_told": 1.5}}},
@@ -42,6 +49,7 @@ def test_draws_and_tells_what_was_measured_and_leaves_out_the_rest(tmp_path, cap
         "| SAC-AdaEnt's update in SAC's, 256-256, n = 100, 4 actions, 1 run | exact 20.0, fast 2.2 | `fast` |",
         "| ours over theirs (goal 2) | not measured | `peers` |",
         "| PPO, 64-64: ours over others, environment steps/s | theirs 0.50 | `peers` |",
+        "| seconds until SAC, 64-64, 1 run, has learned the pendulum (with start-up) | ours 1.2 (8.0) | `peers` |",
         "| seconds of sac on toy over what `plan` told | 1.50 | `budgets` |",
     ]
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 import envs
 from envs.toy import GOOD, START
-from experiments import toy
+from experiments import results, toy
 from maxent_jax import plots, stats
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -69,6 +69,13 @@ def test_outcome_counts_where_the_seeds_end():
     assert row["deterministic"]["per_seed"] == [1.0, 1.0, -1.0, -20.0]
     assert row["deterministic"]["mean"] == row["stochastic"]["mean"] == pytest.approx(-19 / 4)
     assert row["switched_by_state"] == {"start": None, "good state": None}
+
+
+def test_the_page_tells_where_the_seeds_end_and_what_they_return():
+    result = untrained.result(values=((-1.0, 1.0), (1.0, -1.0)), grid={"alpha": 0.2})
+    head, _, row = results.tell_toy({"rows": toy.ends([result])}).splitlines()
+    assert head.startswith("| agent | seeds at +1 | return, mean action | sampled |")
+    assert row.startswith("| sac (alpha 0.2) | 1 of 2 | 0 [")
 
 
 def test_the_table_has_room_for_a_configuration_of_which_every_seed_failed():

@@ -89,6 +89,19 @@ def test_a_threshold_that_never_switches_is_compared_with_sac_without_entropy(ju
     assert judge((curves(0), never), (curves(5), {"agent": "sac_annealed"})).word == verdict.MISLEADS
 
 
+def test_a_learned_temperature_lets_go_of_a_learned_temperature_only(judge):
+    learned = {"auto_alpha": True, "target_entropy": -2.0}
+    for released, word in (
+        ({"alpha": 1.0}, verdict.NO_EVIDENCE),
+        (learned | {"target_entropy": -1.0}, verdict.NO_EVIDENCE),
+        (learned | {"alpha_lr": 0.5}, verdict.NO_EVIDENCE),
+        (learned, verdict.MISLEADS),
+    ):
+        shared = {"alpha": 1.0, "alpha_lr": 1e-3}
+        sides = (curves(0), shared | learned), (curves(5), {"agent": "sac_adaent"} | shared | released)
+        assert judge(*sides).word == word
+
+
 def test_nothing_is_said_where_nothing_is_better(judge):
     found = judge((curves(0), {}), (curves(-5), {"alpha": 0.0}), yardsticks=known(0.1, -10))
     assert found.word == verdict.NO_VERDICT
