@@ -40,7 +40,7 @@ RESULT = Path(__file__).parent / "results" / "fast.json"
 class WithoutComparing(SACAdaEnt):
     """Plain critics beside the soft ones and nothing compared: what a comparison comes on top of."""
 
-    def compare(self, state: Any, obs: jax.Array, key: jax.Array) -> jax.Array:
+    def similarity(self, state: Any, obs: jax.Array, key: jax.Array) -> jax.Array:
         """The landscapes are alike everywhere."""
         return jnp.ones(len(obs))
 
