@@ -21,7 +21,7 @@ from maxent_jax.tables import Entry
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
 """Okabe and Ito's colours, told apart with any eyes."""
 Q_COLOURS = {"soft": COLOURS[0], "plain": COLOURS[1]}
-ORDERS = 30.0
+ORDERS = 10.0
 """Yardsticks that differ by more than this factor are drawn on a logarithmic axis."""
 SHOWN_STATES = 3
 SHOWN_ACTIONS = 4
