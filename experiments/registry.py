@@ -54,7 +54,7 @@ MINUTES = {
     "landscape-quadrotor": 58,
     "control-obstacle2d": 22,
     "control-vehicle": 79,
-    "control-acrobot": 80,
+    "control-acrobot": 51,
     "control-quadrotor": 89,
     "control-hopper": 74,
     "control-quadruped": 114,
