@@ -47,7 +47,7 @@ QUICK = ("toy", "vehicle")
 MINUTES = {
     "rlhf": 1,
     "theory": 4,
-    "toy": 20,
+    "toy": 39,
     "landscape-pendulum": 5,
     "landscape-toy": 10,
     "landscape-vehicle": 50,
