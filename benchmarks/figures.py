@@ -63,13 +63,10 @@ def draw_cost(ax: Axes, fast: Result) -> None:
 def lines(folder: Path) -> Iterator[tuple[str, str, str]]:
     """What was measured, what came out, which benchmark says so."""
     if peak := read("peak", folder):
-        shares = ", ".join(f"{row['share_of_peak']:.0%} ({runs} run(s))" for runs, row in peak["runs"].items())
         about = f"SAC's update, 256-256, of the best matrix products ({peak['peak_gflops']:.0f} GFLOP/s)"
-        yield about, shares, "`peak`"
-        within = ", ".join(
-            f"{row['share_of_peak_in_training']:.0%} ({runs} run(s))" for runs, row in peak["runs"].items()
-        )
-        yield "the same with acting, stepping and replay", within, "`peak`"
+        within = "the same with acting, stepping and replay"
+        for words, share in ((about, "share_of_peak"), (within, "share_of_peak_in_training")):
+            yield words, ", ".join(f"{row[share]:.0%} ({runs} run(s))" for runs, row in peak["runs"].items()), "`peak`"
     for case, by_agent in read("fast", folder).get("seconds", {}).items():
         sac = by_agent["sac"]["median"]
         ratios = (

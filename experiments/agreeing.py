@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from maxent_jax import rollout
 from maxent_jax.agents import SACAdaEnt
 from maxent_jax.result import Result
 from maxent_jax.rule import trials
@@ -15,8 +16,6 @@ from maxent_jax.rule.subject import Subject
 EPISODES = 3
 MOST = 500
 """States a run."""
-
-_similarity = jax.jit(Subject.similarity)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +40,12 @@ class Compared:
 
 def compare(agent: SACAdaEnt, state: Any, obs: Any, key: jax.Array) -> Compared:
     """Similarities at observations (n, o)."""
-    ways = {way: Subject(dataclasses.replace(agent, comparison=way), state) for way in ("fast", "exact")}
+
+    def alike(comparison: str, key: jax.Array) -> Any:
+        return rollout.similarity(dataclasses.replace(agent, comparison=comparison), state, obs, key)
+
     one, other = jax.random.split(key)
-    found = (_similarity(ways[way], obs, key) for way, key in (("fast", one), ("exact", one), ("exact", other)))
-    return Compared(*map(np.asarray, found))
+    return Compared(alike("fast", one), alike("exact", one), alike("exact", other))
 
 
 TOLD = "fast agrees with exact (exact with itself)"
@@ -82,6 +83,5 @@ def of_configuration(result: Result, configuration: int = 0) -> dict[str, float 
         state = result.agent_state(info.run)
         visit_key, compare_key = jax.random.split(jax.random.key(info.seed))
         seen = trials.visit(Subject(agent, state), env, visit_key, EPISODES)
-        obs = seen.take(seen.evenly(MOST)).obs
-        found.append(compare(agent, state, obs, compare_key).alike(float(agent.threshold)))
+        found.append(compare(agent, state, seen.obs[seen.evenly(MOST)], compare_key).alike(float(agent.threshold)))
     return shares(found)

@@ -107,17 +107,20 @@ def forecast(found: Outcome) -> str:
 
 def others(found: Outcome) -> list[str]:
     """The largest programs of other experiments with `paper`, of SAC-AdaEnt all of them, by what a run of it needs."""
-    counts = {f"threshold-{task}": math.prod(map(len, grid)) for task, grid in threshold.GRIDS.items()}
-    counts |= {f"landscape-{task}": 2 for task in landscape.TASKS}
-    words = []
-    for part, configurations in counts.items():
-        name, _, task = part.partition("-")
-        count = configurations * (threshold if name == "threshold" else landscape).SEEDS["paper"]
-        for row in found.get(task, {"rows": []})["rows"]:
-            if row["agent"] == "sac_adaent":
-                needed = count * row["needed"] / row["runs"] / 1e9
-                words.append(f"`{name}` on {task} {needed:.3g} GB for its {count} runs of SAC-AdaEnt")
-    return words
+    of_a_run = {
+        task: row["needed"] / row["runs"] / 1e9
+        for task, known in found.items()
+        for row in known["rows"]
+        if row["agent"] == "sac_adaent"
+    }
+    grids = {task: threshold.SEEDS["paper"] * math.prod(map(len, grid)) for task, grid in threshold.GRIDS.items()}
+    pairs = dict.fromkeys(landscape.TASKS, landscape.SEEDS["paper"] * 2)
+    return [
+        f"`{name}` on {task} {runs * of_a_run[task]:.3g} GB for its {runs} runs of SAC-AdaEnt"
+        for name, counts in (("threshold", grids), ("landscape", pairs))
+        for task, runs in counts.items()
+        if task in of_a_run
+    ]
 
 
 def figures(part: str) -> list[Path]:

@@ -24,10 +24,10 @@ def test_shares_are_those_of_equal_decisions():
 
 
 def test_the_exact_comparison_is_asked_twice_and_the_first_time_with_the_key_of_the_fast_one(monkeypatch):
-    def similarity(subject, obs, key):
-        return np.array([subject.agent.comparison == "fast", *jax.random.key_data(key)])
+    def similarity(agent, state, obs, key):
+        return np.array([agent.comparison == "fast", *jax.random.key_data(key)])
 
-    monkeypatch.setattr(agreeing, "_similarity", similarity)
+    monkeypatch.setattr(agreeing.rollout, "similarity", similarity)
     result = fast()
     found = agreeing.compare(result.agents[0], result.agent_state(0), np.eye(6, dtype=np.float32), jax.random.key(0))
     assert (found.fast[0], found.exact[0], found.again[0]) == (1, 0, 0)
