@@ -135,7 +135,7 @@ def _caption(about: dict[str, Any]) -> str:
             f"{learned['transitions']:,} transitions of its own draws and {EXPLORED:.0%} random actions."
         )
     if about["scores"] is None:
-        words.append(f"The agent learns a {about['landscapes'][0]} landscape only: nothing is compared.")
+        words.append(f"There is a {about['landscapes'][0]} landscape only: nothing is compared.")
     if about["failed"]:
         words.append(f"The run has failed at step {about['failed']['step']:,}, and is frozen.")
     return " ".join(words)

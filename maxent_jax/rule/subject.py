@@ -1,7 +1,8 @@
 """A trained policy with the landscapes that it can be judged by: its agent's own, and plain ones learned beside it.
 
-Not every agent learns both landscapes. Where one has soft critics only, plain ones are learned for the policy as it is
-now, by policy evaluation: the regression and the target of SAC-AdaEnt's plain critics, with a policy that stands still.
+Not every agent learns both landscapes. Where one has soft critics only, or none, plain ones are learned for the policy
+as it is now, by policy evaluation: the regression and the target of SAC-AdaEnt's plain critics, with a policy that
+stands still.
 """
 
 import functools
@@ -11,9 +12,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from envs.fields import InvalidSetting
 from maxent_jax import landscape, networks, replay, trainer
-from maxent_jax.agents import SACAdaEnt, agent_name
+from maxent_jax.agents import TD3, SACAdaEnt
 from maxent_jax.agents.base import Agent
 from maxent_jax.agents.critics import QAgent, Tracked
 from maxent_jax.networks import Params
@@ -63,16 +63,15 @@ class Subject(flax.struct.PyTreeNode):
         return SACAdaEnt().threshold
 
     def act(self, obs: jax.Array, key: jax.Array, deterministic: bool = False) -> jax.Array:
-        """Actions (..., a) at observations (..., o)."""
-        return self.agent.act(self.state, obs, key, deterministic)
+        """Actions (..., a) at observations (..., o), as the task takes them."""
+        return jnp.clip(self.agent.act(self.state, obs, key, deterministic), -1.0, 1.0)
 
     def landscapes(self, obs: jax.Array, action: jax.Array) -> dict[str, jax.Array]:
         """Values (...) of actions (..., a) by name: `soft` and `plain`, of which an agent may lack either or both."""
         found = self.agent.q_landscapes(self.state, obs, action)
         if self.plain is None:
             return found
-        assert isinstance(self.agent, QAgent)
-        return found | {"plain": self.agent.min_q(self.plain, obs, action)}
+        return found | {"plain": evaluator(self.agent).min_q(self.plain, obs, action)}
 
     def similarity(self, obs: jax.Array, key: jax.Array) -> jax.Array | None:
         """How alike soft and plain are at states (b, o), as the agent itself finds in an update: (b,).
@@ -97,6 +96,11 @@ def names(subject: Subject, env: Any) -> tuple[str, ...]:
     return tuple(name for name in ("soft", "plain") if name in found)
 
 
+def evaluator(agent: Agent) -> QAgent:
+    """Whose nets, learning rate and batch evaluate a policy: its agent's own, or where that has no critics TD3's."""
+    return agent if isinstance(agent, QAgent) else TD3(gamma=agent.gamma)
+
+
 def subject_of(agent: Agent, env: Any, state: Any, key: jax.Array, updates: int) -> tuple[Subject, dict[str, Any]]:
     """A trained policy with all landscapes that make sense for it.
 
@@ -109,15 +113,9 @@ def subject_of(agent: Agent, env: Any, state: Any, key: jax.Array, updates: int)
 
     Returns:
       The subject, and what was learned beside it: updates, transitions, the last loss; empty where nothing was.
-
-    Raises:
-      InvalidSetting: the agent learns no Q.
     """
     subject = Subject(agent, state)
-    has = names(subject, env)
-    if not has:
-        raise InvalidSetting(f"agent = {agent_name(agent)!r}: learns no Q, so it has no landscape; must learn one")
-    if "plain" in has or not isinstance(agent, QAgent):
+    if "plain" in names(subject, env):
         return subject, {}
     critic, loss = learn_plain(agent, env, state, key, updates=updates)
     about = {"updates": updates, "transitions": updates * TRANSITIONS_PER_UPDATE, "loss": float(loss)}
@@ -125,12 +123,12 @@ def subject_of(agent: Agent, env: Any, state: Any, key: jax.Array, updates: int)
 
 
 def learn_plain(
-    agent: QAgent, env: Any, state: Any, key: jax.Array, updates: int, explored: float = EXPLORED
+    agent: Agent, env: Any, state: Any, key: jax.Array, updates: int, explored: float = EXPLORED
 ) -> tuple[Tracked, jax.Array]:
     """Plain twins for a policy that stands still, learned from what it does.
 
     Args:
-      agent: gives the nets, the learning rate, the batch and the discount.
+      agent: whose policy it is; see `evaluator` for the nets.
       env: the bare task.
       state: the run's agent state.
       key: randomness.
@@ -143,17 +141,17 @@ def learn_plain(
     return _learn_plain(agent, env, state, key, jnp.asarray(explored, jnp.float32), updates)
 
 
-def _gathered(agent: QAgent, env: Any, state: Any, key: jax.Array, explored: jax.Array, steps: int) -> Any:
+def _gathered(subject: Subject, env: Any, key: jax.Array, explored: jax.Array, steps: int) -> Any:
     """Replay rows (steps * ENVS, words) of the policy's draws."""
     begin_key, key = jax.random.split(key)
     seed = jax.random.bits(begin_key, dtype=jnp.uint32)
     plan = trainer.Schedule(ENVS, 0, 1, 0, steps, 1, capacity=steps * ENVS)
-    run = trainer.begin(agent, env, seed, plan).replace(agent=state)
+    run = trainer.begin(subject.agent, env, seed, plan)
 
     def one_step(carry: Any, key: jax.Array) -> tuple[Any, None]:
         run, counters = carry
-        which_key, what_key = jax.random.split(key)
-        run, action = trainer.act(agent, run, counters)
+        act_key, which_key, what_key = jax.random.split(key, 3)
+        action = subject.act(run.env.obs, act_key)
         other = jax.random.uniform(what_key, action.shape, minval=-1.0, maxval=1.0)
         action = jnp.where(jax.random.bernoulli(which_key, explored, (ENVS, 1)), other, action)
         run, transition, _, _ = trainer.step_environments(env, run, action)
@@ -165,20 +163,20 @@ def _gathered(agent: QAgent, env: Any, state: Any, key: jax.Array, explored: jax
 
 @functools.partial(jax.jit, static_argnames=("updates",))
 def _learn_plain(
-    agent: QAgent, env: Any, state: Any, key: jax.Array, explored: jax.Array, updates: int
+    agent: Agent, env: Any, state: Any, key: jax.Array, explored: jax.Array, updates: int
 ) -> tuple[Tracked, jax.Array]:
+    subject, critics = Subject(agent, state), evaluator(agent)
     gather_key, init_key, update_key = jax.random.split(key, 3)
-    rows = _gathered(agent, env, state, gather_key, explored, steps=-(-updates * TRANSITIONS_PER_UPDATE // ENVS))
+    rows = _gathered(subject, env, gather_key, explored, steps=-(-updates * TRANSITIONS_PER_UPDATE // ENVS))
     full = jnp.asarray(rows.shape[0], jnp.int32)
 
     def one_update(critic: Tracked, key: jax.Array) -> tuple[Tracked, jax.Array]:
         batch_key, act_key = jax.random.split(key)
-        batch = replay.sample(rows, full, batch_key, agent.batch_size, env)
-        next_action = agent.act(state, batch.next_obs, act_key)
-        next_q = agent.min_q(critic.target, batch.next_obs, next_action)
-        critic, metrics = agent.fit_critic(critic, batch, next_q)
+        batch = replay.sample(rows, full, batch_key, critics.batch_size, env)
+        next_q = critics.min_q(critic.target, batch.next_obs, subject.act(batch.next_obs, act_key))
+        critic, metrics = critics.fit_critic(critic, batch, next_q)
         return critic.replace(target=networks.polyak(critic.target, critic.params, TAU)), metrics["critic_loss"]
 
     keys = jax.random.split(update_key, updates)
-    critic, losses = jax.lax.scan(one_update, agent.init_critic(init_key, env.spec), keys)
+    critic, losses = jax.lax.scan(one_update, critics.init_critic(init_key, env.spec), keys)
     return critic, jnp.mean(losses[-max(1, updates // 10) :])

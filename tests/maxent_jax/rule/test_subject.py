@@ -87,10 +87,19 @@ def test_what_an_agent_lacks_is_learned_beside_it():
     assert np.all((alike >= 0) & (alike <= 1))
 
 
-def test_an_agent_without_a_q_is_refused():
-    agent, state = shapes("ppo")
-    with pytest.raises(fields.InvalidSetting, match="agent = 'ppo': learns no Q, so it has no landscape; must learn"):
-        subject_of(agent, TOY, state, jax.random.key(0), 3)
+def test_an_agent_without_critics_gets_plain_ones_of_what_it_does():
+    """The normal policy's draws beyond the ends are what the task makes of them."""
+    agent, state = untrained("ppo", init_std=2.0)
+    subject, about = subject_of(agent, TOY, state, jax.random.key(2), updates=800)
+    assert names(subject, TOY) == ("plain",)
+    assert about["updates"] == 800
+    drawn = subject.act(jnp.broadcast_to(jnp.eye(6)[GOOD], (10_000, 6)), jax.random.key(3))
+    assert (drawn.min(), drawn.max()) == (-1.0, 1.0)
+    hits = float(np.mean(np.abs(drawn) < 0.5))
+    places = jnp.eye(6)[jnp.array([BAD, GOOD, GOOD, START, START])]
+    q = subject.landscapes(places, jnp.array([0.0, 0.0, 0.9, -0.6, 0.6])[:, None])["plain"]
+    np.testing.assert_allclose(q, [-1.0, 1.0, -2.0, 0.99 * (hits - 2 * (1 - hits)), -0.99], atol=0.25)
+    assert subject.similarity(places, jax.random.key(4)) is None
 
 
 @pytest.mark.parametrize("comparison", ["exact", "fast"])
