@@ -32,7 +32,7 @@ import envs
 from benchmarks.timing import save
 from envs import fields
 from experiments import published
-from maxent_jax import landscape, networks, replay, ridges, trainer
+from maxent_jax import landscape, networks, replay, trainer
 from maxent_jax.agents import SACAdaEnt
 from maxent_jax.agents.adaent import Twins, at
 
@@ -49,6 +49,8 @@ TASKS = {
 """Steps of training; the first four are those that the goal names."""
 STAGES = 4
 STATES, DRAWS, SAMPLES = 2048, 40, 100
+SETS = 4
+"""Samples over which a rule that costs no passes averages."""
 RESULT = Path(__file__).parent / "results" / "comparison.json"
 
 
@@ -113,15 +115,15 @@ def from_ridges(asked: Asked, comparison: str) -> jax.Array:
 
 
 def in_features(asked: Asked) -> jax.Array:
-    """The published similarity, mean over 4 samples, of twins that are linear beyond their first layer."""
+    """The published similarity, mean over samples, of twins that are linear beyond their first layer."""
     action = at(asked.mean, asked.log_std, asked.noise[:, None])[:, 0]
     soft, plain = (
         networks.twin_tangent(asked.agent.critic_net, critic.params, asked.obs, action)
         for critic in (asked.state.critic, asked.state.plain_critic)
     )
     twins = (soft, plain)
-    four = [asked.compare(twins, asked.draws(4 * SAMPLES)[:, i::4], landscape.cosine) for i in range(4)]
-    return jnp.mean(jnp.stack(four), axis=0)
+    each = [asked.compare(twins, asked.draws(SETS * SAMPLES)[:, i::SETS], landscape.cosine) for i in range(SETS)]
+    return jnp.mean(jnp.stack(each), axis=0)
 
 
 def slopes(asked: Asked, noise: jax.Array) -> jax.Array:
@@ -136,13 +138,13 @@ def slopes(asked: Asked, noise: jax.Array) -> jax.Array:
 
 def planes(asked: Asked, noise: jax.Array) -> jax.Array:
     """(n,) published similarities, mean over samples, each twin replaced by its tangent plane at noise (n, a)."""
-    samples = jax.random.normal(asked.key, (ridges.SETS * SAMPLES, asked.size))
+    samples = jax.random.normal(asked.key, (SETS * SAMPLES, asked.size))
 
     def plane(pair: Twins) -> jax.Array:
         q, back = jax.vjp(lambda noise: pair(at(asked.mean, asked.log_std, noise[:, None]))[..., 0], noise)
         slope = jnp.stack([back(jnp.zeros_like(q).at[:, twin].set(1.0))[0] for twin in (0, 1)], axis=1)
         value = q[..., None] + jnp.einsum("nta,nsa->nts", slope, samples[None] - noise[:, None])
-        return value.min(axis=1).reshape(len(q), ridges.SETS, SAMPLES)
+        return value.min(axis=1).reshape(len(q), SETS, SAMPLES)
 
     soft, plain = map(plane, asked.twins("exact"))
     return landscape.cosine(soft, plain).mean(axis=-1)

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-SETS = 8
-"""Samples over which a similarity is averaged, so that it does not hang on how one of them fell."""
+SETS = 6
+"""Samples over which a similarity is averaged."""
+POOL = 64
+"""Samples among which these are chosen."""
 
 
 def knots(size: int) -> np.ndarray:
@@ -46,15 +48,44 @@ def at_draws(q: jax.Array, size: int, samples: int) -> jax.Array:
     return found.reshape(*q.shape[:-1], SETS, samples)
 
 
+def draws(size: int, samples: int) -> np.ndarray:
+    """(SETS, samples, size) deviations that say of a landscape about what any number of samples say on average.
+
+    A similarity hangs on how the draws of its sample fell, above all on how deep the lowest lies. So each draw comes
+    with its opposite, their variances and covariances are those of the normal, and of many such samples those are
+    chosen, one after the other, that say of random slopes most nearly what all say together.
+    """
+    random = np.random.default_rng(0)
+    half = random.normal(size=(POOL, -(-samples // 2), size))
+    covariance = half.swapaxes(1, 2) @ half / half.shape[1] + 1e-6 * np.eye(size)  # fewer draws than axes have none
+    half = np.linalg.solve(np.linalg.cholesky(covariance), half.swapaxes(1, 2)).swapaxes(1, 2)
+    pool = np.concatenate([half, -half], axis=1)[:, :samples]
+    soft, other = random.normal(size=(2, size, 256))
+    share = random.uniform(size=256)
+    plain = share * soft + (1 - share) * other
+    alike = np.stack([_cosine(sample @ soft, sample @ plain) for sample in pool])
+    off, chosen = alike - alike.mean(axis=0), []
+    for _ in range(SETS):
+        error = np.square(off[chosen].sum(axis=0) + off).mean(axis=1)
+        error[chosen] = np.inf
+        chosen.append(int(np.argmin(error)))
+    return pool[chosen]
+
+
+def _cosine(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """The published similarity (n,) of landscapes (samples, n)."""
+    u, v = u - u.min(axis=0), v - v.min(axis=0)
+    return (u * v).sum(axis=0) / np.sqrt((u * u).sum(axis=0) * (v * v).sum(axis=0))
+
+
 @functools.cache
 def _weights(size: int, samples: int) -> np.ndarray:
     """(4 size + 1, SETS samples): what each point has to say about each draw."""
-    draws = np.random.default_rng(0).normal(size=(SETS * samples, size))
-    at = knots(size)
+    at, where = knots(size), draws(size, samples).reshape(-1, size)
     # one axis at a time: (draws, size, 5), the weights of the two knots around a draw
-    left = np.clip(np.searchsorted(at, draws) - 1, 0, len(at) - 2)
-    share = ((draws - at[left]) / (at[left + 1] - at[left]))[..., None]
+    left = np.clip(np.searchsorted(at, where) - 1, 0, len(at) - 2)
+    share = ((where - at[left]) / (at[left + 1] - at[left]))[..., None]
     each = np.eye(len(at))[left] * (1 - share) + np.eye(len(at))[left + 1] * share
     middle = each[:, :, 2].sum(axis=1) - (size - 1)  # every axis starts from it, it counts once
-    sides = np.delete(each, 2, axis=2).transpose(2, 1, 0).reshape(-1, len(draws))
+    sides = np.delete(each, 2, axis=2).transpose(2, 1, 0).reshape(-1, len(where))
     return np.concatenate([sides, middle[None]]).astype(np.float32)

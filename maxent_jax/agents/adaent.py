@@ -18,7 +18,9 @@ Twins = Callable[[jax.Array], jax.Array]
 """Both critics of a pair: actions (b, p, a), p in each state, to values (b, 2, p)."""
 FAST_METRICS = ("cosine", "pearson")
 AT_ONCE = 1024
-"""Most values of a landscape that are computed at once on a CPU: what more there are would not stay in its caches."""
+"""Most draws about which critics are asked at once on a CPU: what more there are would not stay in its caches."""
+FROM_POINTS_AT_ONCE = 262_144
+"""The same of draws whose values follow from those at a few points."""
 
 
 class AdaEntState(SACState):
@@ -153,7 +155,7 @@ class SACAdaEnt(SAC):
             landscapes = (ridges.at_draws(twins, size, self.n_samples).min(axis=1) for twins in q)
             return landscape.METRICS[self.metric](*landscapes).mean(axis=-1)
 
-        at_once = blocks.few(len(obs), AT_ONCE // self.n_samples)
+        at_once = blocks.few(len(obs), FROM_POINTS_AT_ONCE // (ridges.SETS * self.n_samples))
         return blocks.in_turn(similarity, (soft(action), plain(action)), at_once)
 
     def q_landscapes(self, state: AdaEntState, obs: jax.Array, action: jax.Array) -> dict[str, jax.Array]:

@@ -11,7 +11,7 @@ from learning import batch_of, first_gradient, jitter
 import envs
 from envs.base import EnvSpec
 from envs.fields import build
-from maxent_jax import networks, trainer
+from maxent_jax import networks, ridges, trainer
 from maxent_jax.agents import SAC, SACAdaEnt
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -156,14 +156,14 @@ def test_fast_comparison_is_the_metric_over_draws_of_a_landscape_of_ridges():
     """Along the one axis of an action the landscape is what numpy interpolates; verdicts and metrics follow."""
     before, obs, _, metrics = fast_update(1, 0.9, n_samples=50)
     knots = np.array([-1.75, -0.5, 0.0, 0.5, 1.75])
-    draws = np.random.default_rng(0).normal(size=8 * 50)
+    draws = ridges.draws(1, 50)[..., 0]
     actor, *critics = reference.float64((before.actor.params, before.critic.params, before.plain_critic.params))
     found = []
     for at in np.asarray(obs, float):
         action, _ = reference.squashed_sample(actor, np.repeat(at[None], 5, 0), knots[:, None])
         q = [reference.twins(critic, np.repeat(at[None], 5, 0), action) for critic in critics]
         lines = [[interpolate(draws, knots, twin) for twin in twins] for twins in q]
-        soft, plain = (np.min(twins, axis=0).reshape(8, 50) for twins in lines)
+        soft, plain = (np.min(twins, axis=0) for twins in lines)
         found.append(np.mean([reference.similarity(u, v) for u, v in zip(soft, plain, strict=True)]))
     for name, share in (("similarity_q05", 0.05), ("similarity_q50", 0.5), ("similarity_q95", 0.95)):
         assert metrics[name] == pytest.approx(np.quantile(found, share), abs=1e-4)
