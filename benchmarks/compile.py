@@ -2,8 +2,9 @@
 
 `python -m benchmarks.compile` writes `benchmarks/results/compile.json` and prints its tables.
 
-* Every agent on every task, published settings with a small replay: seconds to lower and compile the training chunk,
-  beside a scan over as many steps of the environment alone. The bound is `FACTOR` times that and `SECONDS` more.
+* SAC, SAC-AdaEnt and PPO on every task (the other agents are made of parts of theirs), published settings with a small
+  replay: seconds to lower and compile the training chunk, beside a scan over the environment alone. The bound is
+  `FACTOR` times that and `SECONDS` more.
 * `maxent-jax train` twice, in processes of their own, the second with what the first kept on disk; a third keeps
   and takes nothing.
 """
@@ -27,12 +28,12 @@ import envs
 from benchmarks.timing import save, summary
 from experiments import published
 from maxent_jax import trainer
-from maxent_jax.agents import AGENTS
 from maxent_jax.compiled import lower
 from maxent_jax.programs import expand
 
 FACTOR, SECONDS = 1.5, 5.0
 STEPS = 100
+COMPILED = ("sac", "sac_adaent", "ppo")
 STARTED = ("vehicle", "hopper")
 COMMAND = ("train", "sac", "--preset", "quick", "--steps", "64", "--evaluations", "1", "--agent.prefill_steps", "64")
 RESULT = Path(__file__).parent / "results" / "compile.json"
@@ -66,10 +67,10 @@ def environment(task: str, count: int) -> Callable[[], Any]:
     return lambda: jax.jit(scan).lower(env, states, actions).compile()
 
 
-def compare(task: str, repetitions: int) -> dict[str, Any]:
-    """Seconds of compilation of every agent's chunk on a task, beside the environment alone, in turns."""
-    rows = {agent: published.row(agent, task).envs for agent in AGENTS}
-    builds = {agent: chunk(agent, task) for agent in AGENTS}
+def compare(task: str, agents: tuple[str, ...], repetitions: int) -> dict[str, Any]:
+    """Seconds of compilation of each agent's chunk on a task, beside the environment alone, in turns."""
+    rows = {agent: published.row(agent, task).envs for agent in agents}
+    builds = {agent: chunk(agent, task) for agent in agents}
     builds |= {f"{count} alone": environment(task, count) for count in set(rows.values())}
     times: dict[str, list[float]] = {name: [] for name in builds}
     for _ in range(repetitions):
@@ -121,12 +122,17 @@ def tables(compilations: dict[str, Any], started: dict[str, Any]) -> list[Table]
 
 
 def main(
-    only: tuple[str, ...] = (), repetitions: int = 5, start: tuple[str, ...] = STARTED, out: Path = RESULT
+    only: tuple[str, ...] = (),
+    agents: tuple[str, ...] = COMPILED,
+    repetitions: int = 5,
+    start: tuple[str, ...] = STARTED,
+    out: Path = RESULT,
 ) -> None:
     """Measure, write the JSON after each task, print the tables.
 
     Args:
       only: tasks whose chunks are compiled; none: all.
+      agents: whose chunks they are.
       repetitions: rounds, in which everything about a task takes its turn.
       start: tasks whose whole command is started.
       out: the JSON to write; tasks that it holds and that are not measured now stay in it.
@@ -136,7 +142,7 @@ def main(
     kept = json.loads(out.read_text()) if out.exists() else {}
     compilations, started = kept.get("compilations", {}), kept.get("starts", {})
     for task in only or envs.names():
-        compilations[task] = compare(task, repetitions)
+        compilations[task] = compare(task, agents, repetitions)
         save(out, about, bound=bound, compilations=compilations, starts=started)
     for task in start:
         started[task] = starts(task, repetitions)
