@@ -12,6 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from maxent_jax.compiled import Chunk
 from maxent_jax.programs import Program
 
+SHOW_CURSOR = b"\x1b[?25h"
+
 
 class Reporter:
     """Follows the programs of a sweep; falls silent where nobody sees it any more."""
@@ -92,10 +94,13 @@ class Reporter:
                 bar.stop()
 
     def abandon(self) -> None:
-        """Give the terminal its cursor back, for a process that ends at once."""
+        """Give the terminal its cursor back, for a process that ends at once.
+
+        Past the console, which keeps all for itself while a line is on its way.
+        """
         if self._bar is not None:
-            with self._lasting(self._bar.console):
-                self._bar.console.show_cursor()
+            with contextlib.suppress(OSError):
+                os.write(self._bar.console.file.fileno(), SHOW_CURSOR)
 
     @contextlib.contextmanager
     def _lasting(self, console: Console) -> Iterator[None]:

@@ -119,6 +119,17 @@ def test_a_terminal_gets_one_live_line():
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is hidden, then shown again
 
 
+def test_the_cursor_is_given_back_even_in_the_middle_of_a_line(tmp_path):
+    with open(tmp_path / "terminal", "w") as file:
+        output = Console(file=file, force_terminal=True, width=120)
+        reporter = Reporter(output, total_steps=1)
+        with output:  # which holds back what is printed until its end
+            reporter.abandon()
+            shown = (tmp_path / "terminal").read_text()
+        reporter.close()
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
 class Fragile(io.StringIO):
     """A terminal or a pipe that may vanish."""
 
