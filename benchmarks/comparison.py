@@ -32,7 +32,7 @@ import envs
 from benchmarks.timing import save
 from envs import fields
 from experiments import published
-from maxent_jax import landscape, networks, replay, trainer
+from maxent_jax import landscape, networks, replay, ridges, trainer
 from maxent_jax.agents import SACAdaEnt
 from maxent_jax.agents.adaent import Twins, at
 
@@ -166,7 +166,7 @@ class Rule:
 
 
 FREE, FOUR = lambda size: 0.0, lambda size: 8.0  # at the sampled action, and at another one
-POINTS = lambda size: 4.0 * (4 * size + 1)  # noqa: E731
+POINTS = lambda size: 4.0 * len(ridges.points(size))  # noqa: E731
 STAR = lambda size: 8.0 * max(size, 2)  # noqa: E731
 DRAW = lambda samples: lambda size: 4.0 * samples  # noqa: E731
 RULES = {

@@ -17,17 +17,19 @@ POOL = 64
 
 
 def knots(size: int) -> np.ndarray:
-    """Where each of `size` axes is looked at: (5,) standard deviations, the third is the middle.
+    """Where each of `size` axes is looked at: (k,) standard deviations, on both sides of 0, and 0.
 
-    Most draws lie sqrt(size) from the middle: half way there, and where there are few beyond.
+    Most draws lie sqrt(size) from the middle: half way there, and where there are few beyond. A single axis is all that
+    there is of its landscape, a cliff in it too: there twice as many.
     """
-    near, far = 0.5 * np.sqrt(size), 0.75 + np.sqrt(size)
-    return np.array([-far, -near, 0.0, near, far])
+    sides = np.array([0.3, 0.75, 1.3, 2.0]) if size == 1 else np.array([0.5, 1.0]) * np.sqrt(size) + [0.0, 0.75]
+    return np.concatenate([-sides[::-1], [0.0], sides])
 
 
 def points(size: int) -> jax.Array:
-    """Where a landscape over `size` dimensions is asked for: (4 size + 1, size) deviations, the middle last."""
-    sides = [knot * np.eye(size) for knot in np.delete(knots(size), 2)]
+    """Where a landscape over `size` dimensions is asked for: (p, size) deviations, the middle last."""
+    at = knots(size)
+    sides = [knot * np.eye(size) for knot in at[at != 0]]
     return jnp.asarray(np.concatenate([*sides, np.zeros((1, size))]), jnp.float32)
 
 
@@ -35,7 +37,7 @@ def at_draws(q: jax.Array, size: int, samples: int) -> jax.Array:
     """Values at draws of a standard normal, from those at `points`.
 
     Args:
-      q: (..., 4 size + 1) values.
+      q: (..., p) values.
       size: dimensions.
       samples: draws in a sample.
 
@@ -80,12 +82,12 @@ def _cosine(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _weights(size: int, samples: int) -> np.ndarray:
-    """(4 size + 1, SETS samples): what each point has to say about each draw."""
+    """(p, SETS samples): what each point has to say about each draw."""
     at, where = knots(size), draws(size, samples).reshape(-1, size)
-    # one axis at a time: (draws, size, 5), the weights of the two knots around a draw
+    # one axis at a time: (draws, size, k), the weights of the two knots around a draw
     left = np.clip(np.searchsorted(at, where) - 1, 0, len(at) - 2)
     share = ((where - at[left]) / (at[left + 1] - at[left]))[..., None]
     each = np.eye(len(at))[left] * (1 - share) + np.eye(len(at))[left + 1] * share
-    middle = each[:, :, 2].sum(axis=1) - (size - 1)  # every axis starts from it, it counts once
-    sides = np.delete(each, 2, axis=2).transpose(2, 1, 0).reshape(-1, len(where))
+    middle = each[:, :, at == 0].sum(axis=(1, 2)) - (size - 1)  # every axis starts from it, it counts once
+    sides = each[:, :, at != 0].transpose(2, 1, 0).reshape(-1, len(where))
     return np.concatenate([sides, middle[None]]).astype(np.float32)

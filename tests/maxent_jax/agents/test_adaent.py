@@ -155,13 +155,13 @@ def test_fast_comparison_changes_nothing_but_the_verdicts(size):
 def test_fast_comparison_is_the_metric_over_draws_of_a_landscape_of_ridges():
     """Along the one axis of an action the landscape is what numpy interpolates; verdicts and metrics follow."""
     before, obs, _, metrics = fast_update(1, 0.9, n_samples=50)
-    knots = np.array([-1.75, -0.5, 0.0, 0.5, 1.75])
+    knots = np.array([-2.0, -1.3, -0.75, -0.3, 0.0, 0.3, 0.75, 1.3, 2.0])
     draws = ridges.draws(1, 50)[..., 0]
     actor, *critics = reference.float64((before.actor.params, before.critic.params, before.plain_critic.params))
     found = []
     for at in np.asarray(obs, float):
-        action, _ = reference.squashed_sample(actor, np.repeat(at[None], 5, 0), knots[:, None])
-        q = [reference.twins(critic, np.repeat(at[None], 5, 0), action) for critic in critics]
+        action, _ = reference.squashed_sample(actor, np.repeat(at[None], 9, 0), knots[:, None])
+        q = [reference.twins(critic, np.repeat(at[None], 9, 0), action) for critic in critics]
         lines = [[interpolate(draws, knots, twin) for twin in twins] for twins in q]
         soft, plain = (np.min(twins, axis=0) for twins in lines)
         found.append(np.mean([reference.similarity(u, v) for u, v in zip(soft, plain, strict=True)]))
