@@ -34,6 +34,7 @@ from maxent_jax.programs import expand
 FACTOR, SECONDS = 1.5, 5.0
 STEPS = 100
 COMPILED = ("sac", "sac_adaent", "ppo")
+"""Agents whose chunks are compiled."""
 STARTED = ("vehicle", "hopper")
 COMMAND = ("train", "sac", "--preset", "quick", "--steps", "64", "--evaluations", "1", "--agent.prefill_steps", "64")
 RESULT = Path(__file__).parent / "results" / "compile.json"

@@ -24,12 +24,14 @@ LEAF = {
     "sac_adaent": ("threshold", (-1.0, 2.0)),
     "ppo": ("gae_lambda", (0.5, 0.9)),
     "td3": ("target_std", (0.1, 0.5)),
-    "ddpg": ("lr", (1e-3, 1e-2)),
+    "ddpg": ("lr", (1e-3, 3e-3)),
     "sql": ("alpha", (0.1, 0.3)),
     "sac_annealed": ("anneal_share", (0.3, 1.0)),
     "sac_lite": ("alpha", (0.1, 0.3)),
 }
 """A field of each agent and two values of it that tell."""
+WIDER = {"sac_adaent": {"hidden": (32,)}}
+"""Of eight units most may be dead: landscapes are then flat but for rounding, which similarities magnify."""
 
 
 @dataclasses.dataclass
@@ -45,6 +47,7 @@ class Trained:
 
 
 def trained(agent, **options):
+    options = WIDER.get(agent, {}) | options
     (program,) = tiny.lay_out(agent, **options, steps=800 if agent == "ppo" else 100, evaluations=4).programs
     with compilations.heard() as first:
         made = Compiled(program)
@@ -88,13 +91,12 @@ def assert_same(alone, among, row):
     """The runs of one program have the metrics and the state of these rows of the other."""
     for one, many in zip(alone.metrics, among.metrics, strict=True):
         assert one.keys() == many.keys()
-        # episodes amplify rounding, and so do similarities of fresh critics' nearly flat landscapes
-        for name in one.keys() - {"similarity_q05"}:
-            far = 1e-3 if name.startswith("return") else 1e-5
+        for name in one:  # episodes, and similarities of the nearly flat landscapes of fresh critics, amplify rounding
+            far = 1e-4 if name.startswith("return") else 1e-5
             close = 5e-2 if name.startswith("similarity") else 1e-5
             np.testing.assert_allclose(one[name], many[name][row], rtol=far, atol=close, err_msg=name)
-    # where a gradient is nearly 0, rounding moves Adam's step by a part of the learning rate, which is 1e-2 at most
-    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-3)
+    # where a gradient is nearly 0, rounding moves Adam's step by a part of the learning rate
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-4)
     jax.tree.map(lambda one, many: close(one, many[row]), alone.states, among.states)
 
 

@@ -37,19 +37,35 @@ def test_a_full_disk_stops_after_the_chunk_and_the_run_goes_on_later(at, tmp_pat
     assert_equal(maxent_jax.resume(tmp_path / "run"), straight())
 
 
-def test_a_disk_that_is_full_at_the_end_is_one_line(broken, straight, monkeypatch, capsys):
-    whole = arrays.write
+def full_at_the_end(path, tree, whole=arrays.write):
+    if "program_0" in str(path):
+        raise ValueError("RESOURCE_EXHAUSTED: Failed to write:\nNo space left on device")
+    whole(path, tree)
 
-    def full(path, tree):
-        if "program_0" in str(path):
-            raise ValueError("RESOURCE_EXHAUSTED: Failed to write:\nNo space left on device")
-        whole(path, tree)
 
+def refused(*_):
+    raise PermissionError(13, "Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "failing", "told"),
+    [
+        (
+            arrays,
+            "write",
+            full_at_the_end,
+            "checkpoint program_0 cannot be written (RESOURCE_EXHAUSTED: Failed to write: No space",
+        ),
+        (jobs, "MetricsLog", refused, "it cannot be written (Permission denied)"),
+    ],
+    ids=["a full disk at the end", "metrics"],
+)
+def test_what_cannot_be_written_is_one_line(owner, name, failing, told, broken, straight, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setattr(arrays, "write", full)
+        patch.setattr(owner, name, failing)
         assert cli.main(["resume", str(broken)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "stopped, for checkpoint program_0 cannot be written (RESOURCE_EXHAUSTED: Failed to write: No space" in line
+    assert f"stopped, for {told}" in line
     assert_equal(maxent_jax.resume(broken), straight())
 
 
@@ -57,18 +73,6 @@ def test_a_vanished_folder_stops_after_the_chunk(tmp_path, monkeypatch):
     monkeypatch.setattr(Reporter, "chunk", lambda *_: shutil.rmtree(tmp_path / "run", ignore_errors=True))
     with pytest.raises(Fault, match=r"stopped, for .*(No such file|was replaced)"):
         train(tmp_path / "run")
-
-
-def test_metrics_that_cannot_be_written_are_one_line(broken, monkeypatch, capsys, straight):
-    def refuse(*_):
-        raise PermissionError(13, "Permission denied")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(jobs, "MetricsLog", refuse)
-        assert cli.main(["resume", str(broken)]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "stopped, for it cannot be written (Permission denied)" in line
-    assert_equal(maxent_jax.resume(broken), straight())
 
 
 def test_a_second_process_is_refused(broken, straight):
