@@ -9,6 +9,11 @@ threshold; for others a cut is fitted to the verdicts of single exact draws on h
 errors. All are judged on the other half: sensitivity (switched, of those that should be) and specificity (not switched,
 of those that should not). A single fresh draw of the exact rule is judged likewise.
 
+Two rules ask the exact one about a sixteenth of every minibatch only: kept verdicts, which stay with a transition in
+replay until it is asked about again (here as old as they are on average, when one was updated for every step: a
+sixteenth of the training so far), and a head, a small net that is taught similarities by those states and sees of the
+others what the actor's loss shows of all critics (here taught at once, by as many states as 512 updates ask about).
+
 What a rule costs is counted in passes of one critic over the minibatch, forward or backward, beyond those that the
 actor's loss makes anyway, which evaluates all four critics and their gradients at one sampled action. An update of SAC
 is about 16 passes, the plain critics add 12, the exact rule 400. `benchmarks.fast` measures what that is in seconds.
@@ -29,6 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
+from benchmarks import head
 from benchmarks.timing import save
 from envs import fields
 from experiments import published
@@ -48,7 +54,9 @@ TASKS = {
 }
 """Steps of training; the first four are those that the goal names."""
 STAGES = 4
-STATES, DRAWS, SAMPLES = 2048, 40, 100
+ASKED = 16
+"""Two rules ask the exact one about one in so many states of a minibatch."""
+STATES, DRAWS, SAMPLES, TAUGHT = 2048, 40, 100, 8192
 SETS = 4
 """Samples over which a rule that costs no passes averages."""
 RESULT = Path(__file__).parent / "results" / "comparison.json"
@@ -86,6 +94,14 @@ class Asked:
         """(n, a) noise of the action that the actor's loss asks about."""
         return jax.random.normal(self.key, self.mean.shape)
 
+    @property
+    def tangents(self) -> tuple[networks.TwinTangent, networks.TwinTangent]:
+        """Soft and plain twins, linear beyond their first layer at the action that the actor's loss asks about."""
+        action = at(self.mean, self.log_std, self.noise[:, None])[:, 0]
+        critics = (self.state.critic.params, self.state.plain_critic.params)
+        soft, plain = (networks.twin_tangent(self.agent.critic_net, critic, self.obs, action) for critic in critics)
+        return soft, plain
+
     def compare(self, twins: tuple[Twins, Twins], noise: jax.Array, metric: landscape.Metric) -> jax.Array:
         """(n,) a metric of both landscapes over actions by their noise (n, p, a) or (p, a)."""
         action = at(self.mean, self.log_std, noise)
@@ -116,14 +132,15 @@ def from_ridges(asked: Asked, comparison: str) -> jax.Array:
 
 def in_features(asked: Asked) -> jax.Array:
     """The published similarity, mean over samples, of twins that are linear beyond their first layer."""
-    action = at(asked.mean, asked.log_std, asked.noise[:, None])[:, 0]
-    soft, plain = (
-        networks.twin_tangent(asked.agent.critic_net, critic.params, asked.obs, action)
-        for critic in (asked.state.critic, asked.state.plain_critic)
-    )
-    twins = (soft, plain)
+    twins = asked.tangents
     each = [asked.compare(twins, asked.draws(SETS * SAMPLES)[:, i::SETS], landscape.cosine) for i in range(SETS)]
     return jnp.mean(jnp.stack(each), axis=0)
+
+
+def seen(asked: Asked) -> jax.Array:
+    """(n, f) what a head sees: the policy, and features and slopes of all critics where the actor's loss asks them."""
+    shown = [part for pair in asked.tangents for part in (jax.nn.relu(pair.first), pair.slope)]
+    return jnp.concatenate([asked.mean, asked.log_std, *(part.reshape(len(part), -1) for part in shown)], axis=-1)
 
 
 def slopes(asked: Asked, noise: jax.Array) -> jax.Array:
@@ -188,14 +205,10 @@ RULES = {
 }
 IN_TWO_STAGES = ("planes at a sample", "cosine of the star", 4)
 """A rule, the one that decides instead where the first is least sure, and the share of states where it does: 1/4."""
-OTHERS = {"a fresh exact draw": 4.0 * SAMPLES, "never": 0.0, "always": 0.0}
+HEAD, KEPT = f"a head, taught by 1/{ASKED}", f"kept verdicts, 1/{ASKED} anew"
+OTHERS = {HEAD: 4.0 * SAMPLES / ASKED, KEPT: 4.0 * SAMPLES / ASKED, "a fresh exact draw": 4.0 * SAMPLES}
+OTHERS |= {"never": 0.0, "always": 0.0}
 """What else stands in the table, and what it costs."""
-
-
-def scores(agent: SACAdaEnt, state: Any, obs: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
-    """What every rule says of states (n, o)."""
-    asked = Asked(agent, state, obs, *agent.policy(state.actor.params, obs), key)
-    return {name: rule.score(asked) for name, rule in RULES.items()}
 
 
 def in_two_stages(first: np.ndarray, first_cut: float, second: np.ndarray, second_cut: float, share: int) -> np.ndarray:
@@ -233,41 +246,76 @@ def agreement(verdict: Any, truth: np.ndarray) -> list[float | None]:
     return [float(right / count) if count else None for right, count in found]
 
 
-def judge(
-    found: Mapping[str, np.ndarray], truth: np.ndarray, fresh: np.ndarray, label: np.ndarray, threshold: float
-) -> dict[str, list[float | None]]:
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What was found at n states from replay; verdicts say which to switch.
+
+    Attributes:
+      scores: by rule.
+      truth: the majority of many exact draws.
+      fresh: one of them.
+      kept: one of an earlier stage.
+      label: one for fitting cuts.
+    """
+
+    scores: Mapping[str, np.ndarray]
+    truth: np.ndarray
+    fresh: np.ndarray
+    kept: np.ndarray
+    label: np.ndarray
+
+
+def judge(answers: Answers, threshold: float) -> dict[str, list[float | None]]:
     """By rule: sensitivity and specificity on the second half of the states."""
-    half = len(truth) // 2
-    fit = {name: fitted(score[:half], label[:half]) for name, score in found.items()}
-    cuts = {name: fit[name] if RULES[name].fitted else threshold for name in found}
-    rest = {name: score[half:] for name, score in found.items()}
+    half = len(answers.truth) // 2
+    fit = {name: fitted(score[:half], answers.label[:half]) for name, score in answers.scores.items()}
+    cuts = {name: fit[name] if name == HEAD or RULES[name].fitted else threshold for name in answers.scores}
+    rest = {name: score[half:] for name, score in answers.scores.items()}
     verdicts = {name: score < cuts[name] for name, score in rest.items()}
     first, second, share = IN_TWO_STAGES
     verdicts[two_stages()] = in_two_stages(rest[first], fit[first], rest[second], fit[second], share)
-    verdicts |= {"a fresh exact draw": fresh[half:], "never": np.zeros(half, bool), "always": np.ones(half, bool)}
-    return {name: agreement(verdict, truth[half:]) for name, verdict in verdicts.items()}
+    verdicts |= {KEPT: answers.kept[half:], "a fresh exact draw": answers.fresh[half:]}
+    verdicts |= {"never": np.zeros(half, bool), "always": np.ones(half, bool)}
+    return {name: agreement(verdict, answers.truth[half:]) for name, verdict in verdicts.items()}
 
 
-def ask(
-    agent: SACAdaEnt, env: Any, run: Any, counters: Any
-) -> tuple[dict[str, jax.Array], jax.Array, jax.Array, jax.Array]:
-    """Scores, truth (majority of draws), a fresh verdict and a label at states from replay."""
-    keys = jax.random.split(jax.random.key(99), 3)
-    obs = replay.sample(run.rows, counters.env_steps, keys[0], STATES, env).obs
-    blocks = obs.reshape(-1, 256, obs.shape[-1])
+def ask(agent: SACAdaEnt, env: Any, run: Any, before: Any, counters: Any) -> dict[str, Any]:
+    """The fields of `Answers` at states from replay, where `before` is the agent's state of an earlier stage."""
+    keys = jax.random.split(jax.random.key(99), 7)
     published = agent.replace(n_samples=SAMPLES)
 
-    def draw(key: jax.Array) -> jax.Array:
-        each = jax.random.split(key, len(blocks))
-        alike = jax.lax.map(lambda block: published.similarity(run.agent, *block), (blocks, each))
-        return alike.reshape(-1) < agent.threshold
+    def sampled(key: jax.Array, states: int) -> jax.Array:
+        obs = replay.sample(run.rows, counters.env_steps, key, states, env).obs
+        return obs.reshape(-1, 256, obs.shape[-1])
 
-    drawn = jax.lax.map(draw, jax.random.split(keys[1], DRAWS + 2))
-    found = jax.lax.map(
-        lambda block: scores(published, run.agent, *block), (blocks, jax.random.split(keys[2], len(blocks)))
-    )
-    found = {name: score.reshape(-1) for name, score in found.items()}
-    return found, drawn[2:].mean(axis=0) > 0.5, drawn[0], drawn[1]
+    def each(function: Callable[[jax.Array, jax.Array], Any], obs: jax.Array, key: jax.Array) -> Any:
+        """What a function of a minibatch and a key says of all states."""
+        found = jax.lax.map(lambda block: function(*block), (obs, jax.random.split(key, len(obs))))
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+
+    def alike(state: Any, obs: jax.Array, key: jax.Array) -> jax.Array:
+        return each(functools.partial(published.similarity, state), obs, key)
+
+    def asked(obs: jax.Array, key: jax.Array) -> Asked:
+        return Asked(published, run.agent, obs, *published.policy(run.agent.actor.params, obs), key)
+
+    def answer(obs: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
+        return {name: rule.score(asked(obs, key)) for name, rule in RULES.items()}
+
+    def see(obs: jax.Array, key: jax.Array) -> jax.Array:
+        return seen(asked(obs, key))
+
+    obs, taught = sampled(keys[0], STATES), sampled(keys[3], TAUGHT)
+    drawn = jax.lax.map(lambda key: alike(run.agent, obs, key) < agent.threshold, jax.random.split(keys[1], DRAWS + 2))
+    told = alike(run.agent, taught, keys[4])
+    foretold = head.learned(each(see, taught, keys[5]), told, each(see, obs, keys[2]), keys[6])
+    return {
+        "scores": each(answer, obs, keys[2]) | {HEAD: foretold},
+        "truth": drawn[2:].mean(axis=0) > 0.5,
+        "fresh": drawn[0],
+        "kept": alike(before, obs, keys[1]) < agent.threshold,
+        "label": drawn[1],
+    }
 
 
 def measure(task: str, seed: int, stages: int = STAGES) -> list[dict[str, Any]]:
@@ -276,18 +324,21 @@ def measure(task: str, seed: int, stages: int = STAGES) -> list[dict[str, Any]]:
     row = published.row("sac_adaent", task, "quick")
     own = fields.plain_values(row.agent) | {"n_samples": 16, "batch_size": 256}
     agent = fields.build(SACAdaEnt, own)
-    plan = trainer.schedule(agent, TASKS[task], 1, stages)
+    plan = trainer.schedule(agent, TASKS[task], 1, stages * ASKED)
     train, prefill, look = (
         jax.jit(functools.partial(function, agent, env, **more))
         for function, more in ((trainer.train, {"plan": plan}), (trainer.prefill, {"plan": plan}), (ask, {}))
     )
     run, counters, _ = prefill(trainer.begin(agent, env, jnp.uint32(seed), plan), trainer.no_steps())
-    rows = []
-    for _ in range(plan.chunks):
+    rows, before = [], run.agent
+    for chunk in range(1, plan.chunks + 1):
         run, counters, _ = train(run, counters)
-        found, truth, fresh, label = jax.tree.map(np.asarray, look(run, counters))
-        rules = judge(found, truth, fresh, label, float(agent.threshold))
-        rows.append({"env_steps": int(counters.env_steps), "should_switch": float(truth.mean()), "rules": rules})
+        if chunk % (ASKED - 1) == 0:
+            before = run.agent  # of the stage that ends when a sixteenth more was trained
+        if chunk % ASKED == 0:
+            answers = Answers(**jax.tree.map(np.asarray, look(run, before, counters)))
+            rules, share = judge(answers, float(agent.threshold)), float(answers.truth.mean())
+            rows.append({"env_steps": int(counters.env_steps), "should_switch": share, "rules": rules})
     return rows
 
 
