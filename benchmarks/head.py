@@ -1,5 +1,7 @@
 """A small net that is taught similarities by examples, as one of the cheaper comparisons that are tried."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -20,26 +22,23 @@ class Head(nn.Module):
 def learned(seen: jax.Array, alike: jax.Array, asked: jax.Array, key: jax.Array) -> jax.Array:
     """Similarities (m,) that a head foretells where it sees (m, f), taught by those (n,) found where it saw (n, f).
 
-    It minimises the mean squared error by Adam; all numbers are scaled by what is seen in the examples.
+    It minimises the mean squared error by Adam; all numbers are scaled by their mean and deviation in the examples.
     """
-    mean, deviation = seen.mean(axis=0), seen.std(axis=0) + 1e-6
-    seen, asked = (seen - mean) / deviation, (asked - mean) / deviation
-    head, adam = Head(), optax.adam(LR)
+    (low, unit), (middle, spread) = ((x.mean(axis=0), x.std(axis=0) + 1e-6) for x in (seen, alike))
+    seen, alike, asked = (seen - low) / unit, (alike - middle) / spread, (asked - low) / unit
+    predict: Any = Head().apply
+    adam = optax.adam(LR)
     init_key, key = jax.random.split(key)
-    params = head.init(init_key, seen)
+    params: Any = Head().init(init_key, seen)
 
-    def loss(params: optax.Params, rows: jax.Array) -> jax.Array:
-        return jnp.mean(jnp.square(head.apply(params, seen[rows]) - alike[rows]))
+    def loss(params: Any, rows: jax.Array) -> jax.Array:
+        return jnp.mean(jnp.square(predict(params, seen[rows]) - alike[rows]))
 
-    def step(
-        carry: tuple[optax.Params, optax.OptState], key: jax.Array
-    ) -> tuple[tuple[optax.Params, optax.OptState], None]:
+    def step(carry: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], None]:
         params, memory = carry
         slope = jax.grad(loss)(params, jax.random.randint(key, (BATCH,), 0, len(seen)))
         change, memory = adam.update(slope, memory)
         return (optax.apply_updates(params, change), memory), None
 
     (params, _), _ = jax.lax.scan(step, (params, adam.init(params)), jax.random.split(key, STEPS))
-    found = head.apply(params, asked)
-    assert isinstance(found, jax.Array)
-    return found
+    return middle + spread * predict(params, asked)
