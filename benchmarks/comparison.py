@@ -97,10 +97,7 @@ class Asked:
     @property
     def tangents(self) -> tuple[networks.TwinTangent, networks.TwinTangent]:
         """Soft and plain twins, linear beyond their first layer at the action that the actor's loss asks about."""
-        action = at(self.mean, self.log_std, self.noise[:, None])[:, 0]
-        critics = (self.state.critic.params, self.state.plain_critic.params)
-        soft, plain = (networks.twin_tangent(self.agent.critic_net, critic, self.obs, action) for critic in critics)
-        return soft, plain
+        return self.agent.tangents(self.state, self.obs, self.key)
 
     def compare(self, twins: tuple[Twins, Twins], noise: jax.Array, metric: landscape.Metric) -> jax.Array:
         """(n,) a metric of both landscapes over actions by their noise (n, p, a) or (p, a)."""

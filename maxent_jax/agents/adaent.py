@@ -120,12 +120,22 @@ class SACAdaEnt(SAC):
         draws with the same key. These are as good where a policy is narrow or acts in many dimensions, and all that the
         price of a second critic pair leaves room for; along a single dimension it may look further than they reach.
         """
-        critics = (state.critic.params, state.plain_critic.params)
-        if self.comparison == "exact" or networks.action_size(state.actor.params) == 1:
-            soft, plain = (functools.partial(self.q_twins, critic, obs) for critic in critics)
-        else:
-            action, _ = self.sample(state.actor.params, obs, key)
-            soft, plain = (networks.twin_tangent(self.critic_net, critic, obs, action) for critic in critics)
+        if self.comparison == "fast" and networks.action_size(state.actor.params) > 1:
+            return self.tangents(state, obs, key)
+        soft, plain = (
+            functools.partial(self.q_twins, critic.params, obs) for critic in (state.critic, state.plain_critic)
+        )
+        return soft, plain
+
+    def tangents(
+        self, state: AdaEntState, obs: jax.Array, key: jax.Array
+    ) -> tuple[networks.TwinTangent, networks.TwinTangent]:
+        """Soft and plain twins at observations (b, o), near the action that `climb` draws with the same key."""
+        action, _ = self.sample(state.actor.params, obs, key)
+        soft, plain = (
+            networks.twin_tangent(self.critic_net, critic.params, obs, action)
+            for critic in (state.critic, state.plain_critic)
+        )
         return soft, plain
 
     def q_twins(self, critic: Params, obs: jax.Array, action: jax.Array) -> jax.Array:
