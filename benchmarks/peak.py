@@ -104,11 +104,11 @@ def actor(agent: Any, env: Any, carry: Any, key: jax.Array) -> Any:
 
 
 def adam(agent: Any, env: Any, carry: Any, key: jax.Array) -> Any:
-    """Adam on critics and actor, their second moments for gradients: other numbers in each step, nothing to compute."""
+    """Adam on critics and actor, their parameters for gradients: other numbers in each step, nothing to compute."""
     del env, key
     state, batch = carry
     moved = {
-        part: descend(own, own.opt[0].nu, agent.lr) for part, own in (("critic", state.critic), ("actor", state.actor))
+        part: descend(own, own.params, agent.lr) for part, own in (("critic", state.critic), ("actor", state.actor))
     }
     return state.replace(**moved), batch
 

@@ -1,5 +1,6 @@
 """A program compiled and trained, chunk by chunk; on a CPU a few of its runs at a time."""
 
+import concurrent.futures
 import dataclasses
 import time
 from collections.abc import Iterator
@@ -131,11 +132,11 @@ class Compiled:
     """The four compiled functions of a `Program`, see `lower`: begin, prefill, train a chunk, evaluate."""
 
     def __init__(self, program: Program):
-        """Compile, each once; nothing runs yet."""
+        """Compile, each once and all at the same time; nothing runs yet."""
         self.program = program
-        self.begin, self.prefill, self.train, self.evaluate = (
-            lower(program, name).compile() for name in ("begin", "prefill", "train", "evaluate")
-        )
+        lowered = [lower(program, name) for name in ("begin", "prefill", "train", "evaluate")]
+        with concurrent.futures.ThreadPoolExecutor() as threads:  # XLA leaves most of its passes to a single core
+            self.begin, self.prefill, self.train, self.evaluate = threads.map(jax.stages.Lowered.compile, lowered)
 
     def chunks(self, start: tuple[int, trainer.Run, Counters] | None = None) -> Iterator[Chunk]:
         """Train; yields after the prefill and after every chunk. The state in a `Chunk` is valid until the next one.

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 
 from benchmarks.sb3 import draws, environment
 from envs import fields
@@ -212,7 +213,9 @@ def learners(state: Any) -> Arrays:
     found: Arrays = {}
     for name, learner in parts.items():
         trees = {"params": learner.params, "target": getattr(learner, "target", {})}
-        trees |= {part: optax.tree.get(learner.opt, part) for part in ("mu", "nu", "count")}
+        as_tree = ravel_pytree(learner.params)[1]  # Adam has all parameters as one vector
+        trees |= {part: as_tree(optax.tree.get(learner.opt, part)) for part in ("mu", "nu")}
+        trees["count"] = optax.tree.get(learner.opt, "count")
         for part, tree in trees.items():
             found |= {f"{name}.{part}/{path}": x for path, x in named(tree).items()}
     return found

@@ -30,19 +30,24 @@ class Tracked(Learner):
 L = TypeVar("L", bound=Learner)
 
 
+def optimiser(lr: Any) -> optax.GradientTransformation:
+    """Adam over all parameters as one vector: it compiles sooner, and a GPU launches fewer kernels."""
+    return optax.flatten(optax.adam(lr))
+
+
 def learner(params: Params, lr: Any) -> Learner:
     """Fresh parameters, and Adam before its first step."""
-    return Learner(params, optax.adam(lr).init(params))
+    return Learner(params, optimiser(lr).init(params))
 
 
 def tracked(params: Params, lr: Any) -> Tracked:
     """The same with a copy that equals them."""
-    return Tracked(params, optax.adam(lr).init(params), jax.tree.map(jnp.copy, params))
+    return Tracked(params, optimiser(lr).init(params), jax.tree.map(jnp.copy, params))
 
 
 def descend(learner: L, grads: Params, lr: Any) -> L:
     """One Adam step."""
-    updates, opt = optax.adam(lr).update(grads, learner.opt)
+    updates, opt = optimiser(lr).update(grads, learner.opt)
     return learner.replace(params=optax.apply_updates(learner.params, updates), opt=opt)
 
 

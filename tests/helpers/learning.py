@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 
 from maxent_jax.agents.base import Transition
 
@@ -35,9 +36,14 @@ def jitter(state, seed, scale=0.3):
     return jax.tree_util.tree_map_with_path(move, state)
 
 
+def first_moments(params, opt):
+    """Adam's running means of the gradients, as a tree like the parameters."""
+    return ravel_pytree(params)[1](optax.tree.get(opt, "mu"))
+
+
 def first_gradient(before, after, lr, eps=1e-8):
     """The gradient of a learner's first Adam step, from Adam's own memory; checks the step taken from it."""
-    gradient = jax.tree.map(lambda mu: np.float64(mu) / 0.1, optax.tree.get(after.opt, "mu"))
+    gradient = jax.tree.map(lambda mu: np.float64(mu) / 0.1, first_moments(after.params, after.opt))
 
     def check(old, new, g):
         expected = np.float64(old) - lr * g / (np.abs(g) + eps)

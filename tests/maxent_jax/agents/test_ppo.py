@@ -1,10 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 import reference
-from learning import batch_of, jitter
+from learning import batch_of, first_moments, jitter
 
 from envs.base import EnvSpec
 from envs.fields import build
@@ -89,7 +88,7 @@ def test_loss_and_gradient(state_dependent_std, normalise):
     assert norm > 0.5
     (params, opt), _ = jax.jit(agent.gradient_step)((state.params, state.opt), lesson)
     clipped = jax.tree.map(lambda g: np.float64(g) * 0.5 / norm, grads)  # to max_grad_norm
-    reference.assert_close(optax.tree.get(opt, "mu"), jax.tree.map(lambda g: 0.1 * g, clipped), rtol=1e-4, atol=1e-7)
+    reference.assert_close(first_moments(params, opt), jax.tree.map(lambda g: 0.1 * g, clipped), rtol=1e-4, atol=1e-7)
     step = jax.tree.map(lambda p, g: np.float64(p) - 1e-3 * g / (np.abs(g) + 1e-8), state.params, clipped)
     reference.assert_close(params, step, rtol=1e-5, atol=1e-5)
 
@@ -99,8 +98,8 @@ def test_a_small_gradient_is_not_scaled_up():
     state = jitter(agent.init(KEY, SPEC), seed=2)
     lesson = lesson_of(agent, state)
     grads, _ = jax.jit(jax.grad(agent.loss, has_aux=True))(state.params, lesson)
-    (_, opt), _ = jax.jit(agent.gradient_step)((state.params, state.opt), lesson)
-    reference.assert_close(optax.tree.get(opt, "mu"), jax.tree.map(lambda g: 0.1 * g, grads), rtol=1e-4, atol=1e-7)
+    (params, opt), _ = jax.jit(agent.gradient_step)((state.params, state.opt), lesson)
+    reference.assert_close(first_moments(params, opt), jax.tree.map(lambda g: 0.1 * g, grads), rtol=1e-4, atol=1e-7)
 
 
 def plain_loop(reward, value, next_value, terminated, done, duration, gamma, lambda_):
