@@ -113,7 +113,7 @@ def main(out: Path = RESULT) -> None:
             name = ", ".join((task, *values.values()))
             rows[name] = {"kernels": count(task, values)}
             in_c = f"{task}: C MuJoCo, 2 threads"
-            rates = [by_name[in_c]["median"] for by_name in speeds[task].values() if in_c in by_name]
+            rates = [by_name[in_c]["median"] for by_name in speeds.get(task, {}).values() if in_c in by_name]
             cells = ("", "")
             if rates and not values:  # in C only the default integrator was measured
                 ends = [rows[name]["kernels"] * 1e-6 * launch * max(rates) for launch in MICROSECONDS]
