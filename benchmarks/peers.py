@@ -191,6 +191,7 @@ def _shown(row: Reply, what: str) -> str:
 
 def main(
     only: tuple[str, ...] = STAGES,
+    cases: tuple[str, ...] = tuple(SAC_CASES),
     peers: tuple[str, ...] = tuple(PEERS),
     repetitions: int = 5,
     seconds: float = 4.0,
@@ -203,6 +204,7 @@ def main(
 
     Args:
       only: stages; those that the JSON holds and that are not measured now stay in it.
+      cases: of the stage `sac`; those that are not measured now stay, too.
       peers: who is measured.
       repetitions: turns of every peer in every case.
       seconds: that a peer trains in its turn, at least.
@@ -214,7 +216,9 @@ def main(
     kept = json.loads(out.read_text()) if out.exists() else {}
     stages, versions, errors = kept.get("stages", {}), kept.get("versions", {}), {}
     measures: dict[str, Callable[[Peers], Any]] = {
-        "sac": lambda everyone: training_rates(everyone, SAC_CASES, repetitions, seconds),
+        "sac": lambda everyone: training_rates(
+            everyone, {case: SAC_CASES[case] for case in cases}, repetitions, seconds
+        ),
         "ppo": lambda everyone: training_rates(everyone, PPO_CASES, repetitions, seconds),
         "learn": lambda everyone: learning(everyone, seeds),
         "adaent": lambda everyone: peer_adaent.measure(everyone, repetitions, seconds),
@@ -224,7 +228,7 @@ def main(
         # fresh processes: what one stage has compiled must not shorten the start of the next
         everyone = Peers(peers, lambda name: Process(PEERS[name], venvs_at.absolute(), threads))
         try:
-            stages[stage] = measures[stage](everyone)
+            stages[stage] = stages.get(stage, {}) | measures[stage](everyone)
         finally:
             everyone.close()
         versions |= everyone.versions

@@ -70,12 +70,19 @@ class Trainings:
         return {name: metadata.version(name) for name in self.packages}
 
     def prepare(self, row, settings):
-        """Make a training and warm it up; the first chunk compiles, the seconds beyond those of the next are told."""
+        """Make a training and warm it up, until it learns in every chunk.
+
+        The first chunk compiles; the seconds beyond those of the next are told.
+        """
         began = time.perf_counter()
         training = self.kept[row] = self.make(settings, 0)
-        training.advance()
+        steps = training.advance()[0]
         first = time.perf_counter() - began
-        return {"startup_seconds": first - training.advance()[2]}
+        more, _, second = training.advance()
+        steps += more
+        while steps < settings.get("runs", 1) * settings.get("prefill", 0):
+            steps += training.advance()[0]
+        return {"startup_seconds": first - second}
 
     def measure(self, row, seconds):
         """Train for about so long."""
