@@ -1,9 +1,9 @@
 """A program compiled and trained, chunk by chunk; on a CPU a few of its runs at a time."""
 
-import concurrent.futures
 import dataclasses
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -135,7 +135,7 @@ class Compiled:
         """Compile, each once and all at the same time; nothing runs yet."""
         self.program = program
         lowered = [lower(program, name) for name in ("begin", "prefill", "train", "evaluate")]
-        with concurrent.futures.ThreadPoolExecutor() as threads:  # XLA leaves most of its passes to a single core
+        with ThreadPoolExecutor() as threads:  # XLA leaves most of its passes to a single core
             self.begin, self.prefill, self.train, self.evaluate = threads.map(jax.stages.Lowered.compile, lowered)
 
     def chunks(self, start: tuple[int, trainer.Run, Counters] | None = None) -> Iterator[Chunk]:

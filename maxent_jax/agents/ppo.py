@@ -220,5 +220,5 @@ class PPO(OnPolicyAgent, StochasticAgent):
         return networks.GaussianActor(self.hidden, action_size, self.state_dependent_std)
 
     def _optimiser(self) -> optax.GradientTransformation:
-        adam = optax.adam(self.lr, eps=self.adam_eps)
-        return optax.flatten(optax.chain(optax.clip_by_global_norm(self.max_grad_norm), adam))
+        clip, adam = optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.lr, eps=self.adam_eps)
+        return optax.flatten(optax.chain(clip, adam))  # one vector, as `critics.optimiser` has it, for its reasons
