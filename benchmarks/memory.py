@@ -25,7 +25,7 @@ from rich.table import Table
 import envs
 from benchmarks.timing import save
 from experiments import published
-from maxent_jax import trainer
+from maxent_jax import devices, trainer
 from maxent_jax.compiled import lower
 from maxent_jax.memory import gigabytes, held_bytes, shapes
 from maxent_jax.plan import needed_bytes
@@ -44,16 +44,16 @@ def program(task: str, capacity: int, runs: int) -> Any:
     return expand(agent, envs.make(task), range(runs), {}, 2, 1, 1).programs[0]
 
 
-def account(compiled: Any, held: int) -> dict[str, Any]:
+def account(compiled: Any, runs: int, held: int) -> dict[str, Any]:
     """What the compiled chunk needs, beside what must be held."""
-    memory = compiled.memory_analysis()
+    memory, times = compiled.memory_analysis(), devices.sharing(runs)
     own = {
-        "arguments": memory.argument_size_in_bytes,
-        "outputs": memory.output_size_in_bytes,
-        "aliased": memory.alias_size_in_bytes,
-        "temporaries": memory.temp_size_in_bytes,
+        "arguments": times * memory.argument_size_in_bytes,
+        "outputs": times * memory.output_size_in_bytes,
+        "aliased": times * memory.alias_size_in_bytes,
+        "temporaries": times * memory.temp_size_in_bytes,
     }
-    needed = needed_bytes(compiled)
+    needed = needed_bytes(compiled, runs)
     return own | {"needed": needed, "held": held, "needed_over_held": needed / held}
 
 
@@ -106,7 +106,7 @@ def measure(task: str, capacity: int, runs: int) -> dict[str, Any]:
     return {
         "capacity": capacity,
         "runs": runs,
-        **account(compiled, held),
+        **account(compiled, runs, held),
         "arrays_donated": donated(single),
         "arrays_aliased": aliased(compiled.as_text() or ""),
         "process": {"full": full, "tiny": tiny, "full_minus_tiny": more, "over_held": more / less},

@@ -25,7 +25,7 @@ from rich.table import Table
 import envs
 from benchmarks.timing import interleaved, rate, save
 from experiments import published
-from maxent_jax import replay, trainer
+from maxent_jax import devices, replay, trainer
 from maxent_jax.compiled import Compiled
 from maxent_jax.programs import expand
 from maxent_jax.trainer import Counters, Run
@@ -184,8 +184,8 @@ def measure(hidden: int, runs: int, repetitions: int, scale: float) -> dict[str,
 
 def in_place(compiled: Any, rows: jax.Array) -> dict[str, Any]:
     """Whether training writes into the very replay that it is given, by the compiled program's own account."""
-    memory = compiled.train.memory_analysis()
-    alias, temp = memory.alias_size_in_bytes, memory.temp_size_in_bytes
+    memory, times = compiled.train.memory_analysis(), devices.sharing(len(compiled.program.runs))
+    alias, temp = times * memory.alias_size_in_bytes, times * memory.temp_size_in_bytes
     return {
         "bytes": rows.nbytes,
         "alias_bytes": alias,

@@ -211,7 +211,7 @@ def load(directory: Path, place: Place, shapes: Run) -> tuple[Run, Counters]:
     rest = jax.tree.unflatten(jax.tree.structure(shapes.replace(agent=None, rows=None)), leaves)
     placed = devices.put_rows(rest.replace(agent=agent, rows=rows), runs)
     wrapped = jax.tree.map(lambda x, like: jax.random.wrap_key_data(x) if devices.is_key(like) else x, placed, shapes)
-    return wrapped, devices.place(counters, None)
+    return wrapped, devices.place(counters, runs, None)
 
 
 def _rest(run: Run) -> list[Any]:

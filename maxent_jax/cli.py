@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from envs import fields
 from envs.fields import InvalidSetting
-from maxent_jax import hosts, interrupts
+from maxent_jax import devices, hosts, interrupts
 from maxent_jax.commands.common import PROGRAM
 from maxent_jax.faults import Fault
 
@@ -82,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run() -> int:
     """`main` as the process that the shell began."""
+    devices.one_a_core()
     return hosts.leave(main())
 
 

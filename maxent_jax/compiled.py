@@ -75,17 +75,17 @@ def lower(program: Program, name: str) -> jax.stages.Lowered:
     def train(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
         return trainer.train(agent, env, run, counters, plan)
 
-    in_axes, out_axes = (*field_axes, 0, None), (0, None, 0)
+    runs, in_axes, out_axes = len(program.runs), (*field_axes, 0, None), (0, None, 0)
     if name == "begin":
-        return devices.spread(program.begin, (*field_axes, 0), 0).lower(*given, seeds)
+        return devices.spread(program.begin, runs, (*field_axes, 0), 0).lower(*given, seeds)
     if name == "evaluate":
         looks = jax.vmap(trainer.evaluate, in_axes)
-        return devices.spread(looks, in_axes, 0).lower(*given, program.shapes, counters)
+        return devices.spread(looks, runs, in_axes, 0).lower(*given, program.shapes, counters)
     mapped = {
         "prefill": jax.vmap(prefill, in_axes, out_axes),
         "train": _train_in_groups(jax.vmap(train, in_axes, out_axes), field_axes),
     }[name]
-    return devices.spread(mapped, in_axes, out_axes, donate=(2,)).lower(*given, program.shapes, counters)
+    return devices.spread(mapped, runs, in_axes, out_axes, donate=(2,)).lower(*given, program.shapes, counters)
 
 
 def group_size(runs: int, agents: int) -> int:
@@ -146,10 +146,10 @@ class Compiled:
         """
         started = time.perf_counter()
         runs, axes = len(self.program.runs), (self.program.agent_axes, self.program.env_axes)
-        given = devices.place((self.program.agent, self.program.env), axes)
+        given = devices.place((self.program.agent, self.program.env), runs, axes)
         if start is None:
-            run = self.begin(*given, devices.place(self.program.seeds, 0))
-            before, counters = -1, devices.place(trainer.no_steps(), None)
+            run = self.begin(*given, devices.place(self.program.seeds, runs, 0))
+            before, counters = -1, devices.place(trainer.no_steps(), runs, None)
         else:
             before, run, counters = start
         del start  # nothing may hold on to what a chunk is given to keep

@@ -2,12 +2,17 @@
 
 Runs need nothing of one another, so each device holds and trains its share. One device is a mesh of one, and devices
 of several processes (`jax.distributed`) are a mesh like those of one: there is a single way through this module.
+
+On a CPU a device is a core, see `one_a_core`: two cores that train runs of their own are faster than two that share
+every small matrix product.
 """
 
 import base64
+import contextlib
 import dataclasses
 import itertools
 import math
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,18 +56,30 @@ class Share:
         return range(self.first, self.first + max(1, self.count))
 
 
-def mesh() -> Mesh:
-    """All devices in a row, process by process: they never talk, and a process's runs follow each other."""
-    return Mesh(np.array(_row()), (AXIS,), axis_types=(AxisType.Auto,))
+def one_a_core() -> None:
+    """Make a device of every core of the CPU, if jax has not begun and nobody said how many there are."""
+    told = jax.config.jax_num_cpu_devices >= 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not told:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        with contextlib.suppress(RuntimeError):  # it has begun
+            jax.config.update("jax_num_cpu_devices", cores)
 
 
-def _row() -> list[Any]:
-    return sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+def mesh(runs: int) -> Mesh:
+    """The devices that hold so many runs, in a row: they never talk, and a process's runs follow each other."""
+    return Mesh(np.array(_row(runs)), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def _row(runs: int) -> list[Any]:
+    """Process by process; none of a single process that would have nothing but padding."""
+    row = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    each = -(-runs // len(row))
+    return row if jax.process_count() > 1 else row[: -(-runs // each)]
 
 
 def share(runs: int) -> Share:
     """What this process holds of a program of so many runs."""
-    return _share(runs, [device.process_index for device in _row()], jax.process_index())
+    return _share(runs, [device.process_index for device in _row(runs)], jax.process_index())
 
 
 def _share(runs: int, row: Sequence[int], process: int) -> Share:
@@ -77,19 +94,29 @@ def _share(runs: int, row: Sequence[int], process: int) -> Share:
 
 def padding(runs: int) -> int:
     """How many more runs there must be for every device to have equally many."""
-    return -runs % jax.device_count()
+    return -runs % len(_row(runs))
 
 
 def memories() -> int:
     """How many memories runs are spread over: one a device, but all of a CPU's devices share the machine's."""
-    return 1 if jax.local_devices()[0].platform == "cpu" else jax.device_count()
+    return 1 if _share_memory() else jax.device_count()
 
 
-def spread(function: Callable[..., Any], in_axes: Any, out_axes: Any, donate: tuple[int, ...] = ()) -> Any:
+def sharing(runs: int) -> int:
+    """How many of the devices that hold so many runs share a memory."""
+    return len(_row(runs)) if _share_memory() else 1
+
+
+def _share_memory() -> bool:
+    return jax.local_devices()[0].platform == "cpu"
+
+
+def spread(function: Callable[..., Any], runs: int, in_axes: Any, out_axes: Any, donate: tuple[int, ...] = ()) -> Any:
     """A function of many runs, compiled as one program for each device's share of them.
 
     Args:
       function: of arrays with a leading axis of runs, each run by itself.
+      runs: how many there are, with or without padding.
       in_axes: for each argument, as for `vmap`: 0 where there is an axis of runs, None where there is none.
       out_axes: likewise of what it returns; what has no such axis is the same on all devices.
       donate: arguments that are replaced.
@@ -97,19 +124,20 @@ def spread(function: Callable[..., Any], in_axes: Any, out_axes: Any, donate: tu
     Returns:
       The function under `jit`, ready to lower.
     """
-    own, other = _specs(in_axes), _specs(out_axes)
+    own, other, over = _specs(in_axes), _specs(out_axes), mesh(runs)
     # nothing checks that what has no axis is the same on all devices: counters are, and a check would cost a collective
-    local = jax.shard_map(function, mesh=mesh(), in_specs=own, out_specs=other, check_vma=False)
+    local = jax.shard_map(function, mesh=over, in_specs=own, out_specs=other, check_vma=False)
     local.__name__ = function.__name__
-    return jax.jit(local, in_shardings=_shardings(own), out_shardings=_shardings(other), donate_argnums=donate)
+    given, found = _shardings(own, over), _shardings(other, over)
+    return jax.jit(local, in_shardings=given, out_shardings=found, donate_argnums=donate)
 
 
-def place(tree: Any, axes: Any) -> Any:
-    """Arrays of the host, the same in every process, on the devices; axes as for `spread`."""
+def place(tree: Any, runs: int, axes: Any) -> Any:
+    """Arrays of the host, the same in every process, on the devices; runs and axes as for `spread`."""
 
     def put(axis: int | None, leaf: Any) -> Any:
         def one(array: Any) -> jax.Array:
-            array, sharding = np.asarray(array), NamedSharding(mesh(), _spec(axis))
+            array, sharding = np.asarray(array), NamedSharding(mesh(runs), _spec(axis))
             return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
         return jax.tree.map(one, leaf)
@@ -129,9 +157,9 @@ def put_rows(tree: Any, runs: int) -> Any:
       tree: rows of the runs that this process needs, see `Share.needs`.
       runs: how many there are in all processes.
     """
-    more, sharding = padding(runs), NamedSharding(mesh(), _spec(0))
-    each, first = (runs + more) // jax.device_count(), share(runs).needs.start
-    own = [(index, device) for index, device in enumerate(_row()) if device.process_index == jax.process_index()]
+    row, more, sharding = _row(runs), padding(runs), NamedSharding(mesh(runs), _spec(0))
+    each, first = (runs + more) // len(row), share(runs).needs.start
+    own = [(index, device) for index, device in enumerate(row) if device.process_index == jax.process_index()]
 
     def put(leaf: np.ndarray) -> jax.Array:
         def block(index: int) -> np.ndarray:
@@ -210,10 +238,9 @@ def _specs(axes: Any) -> Any:
     return jax.tree.map(_spec, axes, is_leaf=_is_none)
 
 
-def _shardings(specs: Any) -> Any:
-    whole = mesh()
+def _shardings(specs: Any, over: Mesh) -> Any:
     is_spec = lambda spec: isinstance(spec, PartitionSpec)  # noqa: E731
-    return jax.tree.map(lambda spec: NamedSharding(whole, spec), specs, is_leaf=is_spec)
+    return jax.tree.map(lambda spec: NamedSharding(over, spec), specs, is_leaf=is_spec)
 
 
 def _is_none(axis: Any) -> bool:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from envs import for_training
 from envs.fields import InvalidSetting
-from maxent_jax import replay, trainer
+from maxent_jax import devices, replay, trainer
 from maxent_jax.agents.base import Agent, OffPolicyAgent, OnPolicyAgent, Rollout
 from maxent_jax.compiled import Compiled, lower
 from maxent_jax.memory import gigabytes, held_bytes
@@ -74,7 +74,7 @@ def estimate(program: Program, memory: float) -> Plan:
     began = time.perf_counter()
     compiled = lower(program, "train").compile()
     compiling = time.perf_counter() - began
-    needed = needed_bytes(compiled)
+    needed = needed_bytes(compiled, runs)
     fits = int(memory * runs / needed)
     if fits < runs:
         raise InvalidSetting(
@@ -134,11 +134,11 @@ def lower_step(env: Any, environments: int) -> jax.stages.Lowered:
     return jax.jit(jax.vmap(training.step)).lower(states, actions)
 
 
-def needed_bytes(compiled: Any) -> int:
-    """Bytes on the device while a compiled program runs: what it is given, what it returns elsewhere, temporaries."""
-    own = compiled.memory_analysis()
+def needed_bytes(compiled: Any, runs: int) -> int:
+    """Bytes in a memory while a compiled program runs: what it is given, what it returns elsewhere, temporaries."""
+    own = compiled.memory_analysis()  # of one device
     held = own.argument_size_in_bytes + own.output_size_in_bytes - own.alias_size_in_bytes
-    return int(held + own.temp_size_in_bytes)
+    return devices.sharing(runs) * int(held + own.temp_size_in_bytes)
 
 
 def _cost(lowered: jax.stages.Lowered) -> Cost:

@@ -8,6 +8,8 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from maxent_jax import plots
 
+jax.config.update("jax_num_cpu_devices", 1)  # whatever test begins jax, and whatever it imports before
+
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory):
