@@ -82,3 +82,24 @@ def test_two_processes_of_two_devices_are_one_process(tmp_path):
     one = numbers(tmp_path, 5, 1)
     for i in range(2):
         assert_same(one, np.load(tmp_path / f"part{i}.npz"), 4)
+
+
+CORES = """
+import os, jax
+from maxent_jax import devices
+os.sched_getaffinity = lambda process: {0, 3, 5}
+devices.one_a_core()
+print(jax.device_count(), [devices.padding(runs) for runs in range(1, 9)])
+devices.one_a_core()  # too late for another number, and no error
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("", "3 [0, 0, 0, 0, 1, 0, 2, 1]"), ("--xla_force_host_platform_device_count=2", "2 [0, 0, 1, 0, 1, 0, 1, 0]")],
+)
+def test_a_core_is_a_device_unless_told_and_as_few_train_copies_as_can_be(flags, expected):
+    """By hand: 4 runs are two on each of two devices, 7 are three each on three, two of them copies."""
+    variables = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    told = subprocess.run([sys.executable, "-c", CORES], env=variables, check=True, capture_output=True, text=True)
+    assert told.stdout.strip() == expected
