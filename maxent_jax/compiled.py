@@ -18,6 +18,8 @@ from maxent_jax.trainer import Counters
 
 CACHED_BYTES = 11_000_000
 """On a CPU: agents of runs that are trained at the same time; more of them drive each other out of its caches."""
+CORE_BYTES = 300_000
+"""The same on a core of its own, where the caches are that core's: of nets of 64-64 a single run."""
 LEAST_GROUPS = 4
 """Runs are trained in at least so many groups, or all at once: a group in turn is copied, its replay included."""
 
@@ -81,21 +83,23 @@ def lower(program: Program, name: str) -> jax.stages.Lowered:
     if name == "evaluate":
         looks = jax.vmap(trainer.evaluate, in_axes)
         return devices.spread(looks, runs, in_axes, 0).lower(*given, program.shapes, counters)
+    core = devices.sharing(runs) > 1
     mapped = {
         "prefill": jax.vmap(prefill, in_axes, out_axes),
-        "train": _train_in_groups(jax.vmap(train, in_axes, out_axes), field_axes),
+        "train": _train_in_groups(jax.vmap(train, in_axes, out_axes), field_axes, core),
     }[name]
     return devices.spread(mapped, runs, in_axes, out_axes, donate=(2,)).lower(*given, program.shapes, counters)
 
 
-def group_size(runs: int, agents: int) -> int:
-    """How many of all runs are trained at a time; their agents hold so many bytes together."""
-    if agents <= CACHED_BYTES or runs < LEAST_GROUPS:
+def group_size(runs: int, agents: int, core: bool = False) -> int:
+    """How many of a device's runs are trained at a time; their agents hold so many bytes, and it may be one core."""
+    cached = CORE_BYTES if core else CACHED_BYTES
+    if agents <= cached or runs < LEAST_GROUPS:
         return runs
-    return blocks.few(runs, min(CACHED_BYTES * runs // agents, runs // LEAST_GROUPS))
+    return blocks.few(runs, min(cached * runs // agents, runs // LEAST_GROUPS))
 
 
-def _train_in_groups(advance: Any, field_axes: tuple[Any, Any]) -> Any:
+def _train_in_groups(advance: Any, field_axes: tuple[Any, Any], core: bool) -> Any:
     """A chunk of all runs of a device, group by group; each group's new state is written over its old one."""
 
     def cut(tree: Any, axes: Any, start: Any, size: int) -> Any:
@@ -108,7 +112,7 @@ def _train_in_groups(advance: Any, field_axes: tuple[Any, Any]) -> Any:
 
     def train(agent: Agent, env: Any, run: trainer.Run, counters: Counters) -> Any:
         runs = len(run.key)
-        size = group_size(runs, tree_bytes(run.agent))
+        size = group_size(runs, tree_bytes(run.agent), core)
         if size == runs:
             return advance(agent, env, run, counters)
         axes = (*field_axes, jax.tree.map(lambda _: 0, run))
