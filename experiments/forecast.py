@@ -38,7 +38,7 @@ def row(contestant: Contestant, task: str) -> dict[str, Any]:
         "runs": len(program.runs),
         "steps": job.config["steps"],
         "held": held_bytes(program),
-        "needed": plan.needed_bytes(lower(program, "train").compile()),
+        "needed": plan.needed_bytes(lower(program, "train").compile(), len(program.runs)),
     }
 
 

@@ -58,7 +58,8 @@ class Share:
 
 def one_a_core() -> None:
     """Make a device of every core of the CPU, if jax has not begun and nobody said how many there are."""
-    told = jax.config.jax_num_cpu_devices >= 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    asked: Any = jax.config.values["jax_num_cpu_devices"]
+    told = asked >= 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not told:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         with contextlib.suppress(RuntimeError):  # it has begun
