@@ -18,13 +18,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import memory
-from benchmarks.timing import save, summary
+from benchmarks.timing import kept, save, summary
 from maxent_jax import checkpoints
 from maxent_jax.checkpoints import Place
 from maxent_jax.compiled import Compiled, lower
@@ -51,9 +50,9 @@ def program(task: str, capacity: int, runs: int, seconds: float) -> Any:
 
 def full(single: Any) -> tuple[Run, Counters]:
     """Its runs with a full replay of random bits: nothing that a disk could make smaller."""
-    runs, plan = len(single.runs), single.schedule
+    plan = single.schedule
     begin = lower(single, "begin").compile()
-    run = begin(single.agent, single.env, np.arange(runs, dtype=np.uint32))
+    run = begin(single.agent, single.env, single.seeds)
     bits = jax.jit(lambda: jax.random.uniform(jax.random.key(0), run.rows.shape).view(jnp.uint32))
     counters = Counters(jnp.int32(plan.envs * plan.prefill), jnp.int32(0))
     return run.replace(rows=bits()), counters
@@ -134,9 +133,9 @@ def main(
       scale: size of the replay; smaller to try.
       repetitions: checkpoints one after the other.
       seconds: how long to train.
-      out: the JSON to write.
+      out: the JSON to write; tasks that it holds and that are not measured now stay in it.
     """
-    rows = {}
+    rows = kept(out).get("rows", {})
     for task in only or SETUPS:
         capacity, runs = SETUPS[task]
         capacity = max(memory.TINY, round(scale * capacity))

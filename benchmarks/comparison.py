@@ -21,7 +21,6 @@ is about 16 passes, the plain critics add 12, the exact rule 400. `benchmarks.fa
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from rich.table import Table
 
 import envs
 from benchmarks import head
-from benchmarks.timing import save
+from benchmarks.timing import kept, save
 from envs import fields
 from experiments import published
 from maxent_jax import landscape, networks, replay, ridges, trainer
@@ -379,9 +378,9 @@ def main(only: tuple[str, ...] = (), seeds: int = 1, out: Path = RESULT) -> None
       seeds: trainings of each task.
       out: the JSON to write; tasks that it holds by the same rules, and that are not measured now, stay in it.
     """
-    kept = json.loads(out.read_text()) if out.exists() else {}
-    same = set(kept.get("rules", {})) == {*RULES, two_stages(), *OTHERS}
-    rows: dict[str, dict[str, Any]] = kept["stages"] if same else {}
+    before = kept(out)
+    same = set(before.get("rules", {})) == {*RULES, two_stages(), *OTHERS}
+    rows: dict[str, dict[str, Any]] = before["stages"] if same else {}
     for task in only or TASKS:
         rows[task] = {str(seed): measure(task, seed) for seed in range(seeds)}
         found = summary(rows)

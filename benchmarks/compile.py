@@ -9,7 +9,6 @@
   and takes nothing.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.timing import save, summary
+from benchmarks.timing import kept, save, summary
 from experiments import published
 from maxent_jax import trainer
 from maxent_jax.compiled import lower
@@ -140,8 +139,8 @@ def main(
     """
     about = f"seconds: median, min and max of {repetitions} interleaved repetitions"
     bound = {"factor": FACTOR, "seconds": SECONDS}
-    kept = json.loads(out.read_text()) if out.exists() else {}
-    compilations, started = kept.get("compilations", {}), kept.get("starts", {})
+    before = kept(out)
+    compilations, started = before.get("compilations", {}), before.get("starts", {})
     for task in only or envs.names():
         compilations[task] = compare(task, agents, repetitions)
         save(out, about, bound=bound, compilations=compilations, starts=started)

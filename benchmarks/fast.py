@@ -10,7 +10,6 @@
 
 import contextlib
 import functools
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.sb3.returns import difference
-from benchmarks.timing import interleaved, save
+from benchmarks.timing import interleaved, kept, save
 from envs import fields
 from envs.base import EnvSpec
-from maxent_jax import api, blocks
+from maxent_jax import api, blocks, devices
 from maxent_jax.agents import SAC, SACAdaEnt
 from maxent_jax.agents.base import Transition
 from maxent_jax.compiled import group_size
@@ -49,7 +48,7 @@ def updates(agent: Any, runs: int, size: int = 4, precision: str | None = None) 
     """A compiled function that makes `UPDATES` updates of that many runs, actions of that size."""
     width = 9
     spec = EnvSpec(width, size, -jnp.ones(size), jnp.ones(size), 40)
-    keys = jax.random.split(jax.random.key(0), runs)
+    keys = jax.random.split(jax.random.key(0), runs + devices.padding(runs))
     draw = functools.partial(jax.random.normal, jax.random.key(1))
     zero = jnp.zeros(256)
     batch = Transition(draw((256, width)), jnp.tanh(draw((256, size))), zero, zero, zero + 1, draw((256, width)))
@@ -61,12 +60,13 @@ def updates(agent: Any, runs: int, size: int = 4, precision: str | None = None) 
 
         return jax.lax.scan(one, own[0], jnp.arange(UPDATES))[0]
 
-    def many(states: Any) -> Any:
-        at_a_time = group_size(runs, tree_bytes(states))  # as training does
+    def many(states: Any, keys: jax.Array) -> Any:
+        at_a_time = group_size(len(keys), tree_bytes(states), devices.sharing(runs) > 1)
         return blocks.in_turn(jax.vmap(one_run), (states, keys), at_a_time)
 
+    spread = devices.spread(many, runs, (0, 0), 0)  # as training does
     with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():
-        return functools.partial(jax.jit(many).lower(states).compile(), states)
+        return functools.partial(spread.lower(states, keys).compile(), states, keys)
 
 
 def cost(repetitions: int) -> dict[str, dict[str, dict[str, float]]]:
@@ -141,8 +141,8 @@ def main(only: tuple[str, ...] = TASKS, seeds: int = 5, repetitions: int = 7, ou
       out: the JSON to write; tasks that it holds and that are not trained now stay in it.
     """
     console = Console(width=150)
-    kept = json.loads(out.read_text()) if out.exists() else {"seconds": {}, "returns": {}}
-    costs, rows = cost(repetitions) if repetitions else kept["seconds"], kept["returns"]
+    before = kept(out)
+    costs, rows = cost(repetitions) if repetitions else before["seconds"], before.get("returns", {})
     about = "seconds an update of all runs; final returns of the mean action, preset quick with n_samples 100"
     save(out, about, seconds=costs, returns=rows)
     for task in only:

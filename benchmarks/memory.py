@@ -7,6 +7,7 @@
 * The peak of a process that trains for a moment on the full replay, less that of one whose replay is tiny.
 """
 
+import dataclasses
 import json
 import re
 import resource
@@ -17,18 +18,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 import envs
-from benchmarks.timing import save
+from benchmarks.timing import kept, save
 from experiments import published
-from maxent_jax import devices, trainer
+from maxent_jax import trainer
 from maxent_jax.compiled import lower
-from maxent_jax.memory import gigabytes, held_bytes, shapes
-from maxent_jax.plan import needed_bytes
+from maxent_jax.memory import footprint, gigabytes, held_bytes, shapes
 from maxent_jax.programs import expand
 
 GOAL = 1.3
@@ -46,15 +45,8 @@ def program(task: str, capacity: int, runs: int) -> Any:
 
 def account(compiled: Any, runs: int, held: int) -> dict[str, Any]:
     """What the compiled chunk needs, beside what must be held."""
-    memory, times = compiled.memory_analysis(), devices.sharing(runs)
-    own = {
-        "arguments": times * memory.argument_size_in_bytes,
-        "outputs": times * memory.output_size_in_bytes,
-        "aliased": times * memory.alias_size_in_bytes,
-        "temporaries": times * memory.temp_size_in_bytes,
-    }
-    needed = needed_bytes(compiled, runs)
-    return own | {"needed": needed, "held": held, "needed_over_held": needed / held}
+    own = footprint(compiled, runs)
+    return dataclasses.asdict(own) | {"needed": own.needed, "held": held, "needed_over_held": own.needed / held}
 
 
 def aliased(text: str) -> int:
@@ -74,7 +66,7 @@ def child(task: str, capacity: int, runs: int) -> None:
     single = program(task, capacity, runs)
     fields = (single.agent, single.env)
     begin, train = (lower(single, name).compile() for name in ("begin", "train"))
-    run = begin(*fields, np.arange(runs, dtype=np.uint32))
+    run = begin(*fields, single.seeds)
     counters = trainer.no_steps().replace(env_steps=jnp.int32(capacity))
     before = peak_bytes()
     for _ in range(2):
@@ -134,9 +126,9 @@ def main(only: tuple[str, ...] = (), scale: float = 1.0, out: Path = RESULT) -> 
     Args:
       only: tasks; none: all.
       scale: size of the replay; smaller to try.
-      out: the JSON to write.
+      out: the JSON to write; tasks that it holds and that are not measured now stay in it.
     """
-    rows = {}
+    rows = kept(out).get("rows", {})
     for task in only or SETUPS:
         capacity, runs = SETUPS[task]
         rows[task] = measure(task, max(TINY, round(scale * capacity)), runs)

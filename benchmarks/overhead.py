@@ -17,7 +17,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +26,7 @@ from benchmarks.timing import interleaved, rate, save
 from experiments import published
 from maxent_jax import devices, replay, trainer
 from maxent_jax.compiled import Compiled
+from maxent_jax.memory import footprint
 from maxent_jax.programs import expand
 from maxent_jax.trainer import Counters, Run
 
@@ -92,7 +92,7 @@ class Chain:
 
 
 def repeated(step: Step, program: Any, carry: Any, steps: int, axes: Any = 0) -> Chain:
-    """A scan of `step`, mapped over the runs of a program.
+    """A scan of `step`, mapped over the runs of a program, on the devices that train them.
 
     Args:
       step: `step(agent, env, carry, key) -> carry`.
@@ -109,10 +109,11 @@ def repeated(step: Step, program: Any, carry: Any, steps: int, axes: Any = 0) ->
         body = lambda carry, key: (step(agent, env, carry, key), None)  # noqa: E731
         return jax.lax.scan(body, carry, jax.random.split(key, steps))[0]
 
-    mapped = jax.vmap(scan, in_axes=(None, None, axes, 0), out_axes=axes)
-    keys = jax.random.split(jax.random.key(1), len(program.runs))
-    carry = jax.tree.map(jnp.copy, carry)
-    compiled = jax.jit(mapped, donate_argnums=2).lower(program.agent, program.env, carry, keys).compile()
+    runs, in_axes = len(program.runs), (None, None, axes, 0)
+    spread = devices.spread(jax.vmap(scan, in_axes, axes), runs, in_axes, axes, donate=(2,))
+    keys = jax.random.split(jax.random.key(1), runs + program.padding)
+    carry = devices.copied(carry, runs, axes)
+    compiled = spread.lower(program.agent, program.env, carry, keys).compile()
     return Chain(lambda carry: compiled(program.agent, program.env, carry, keys), carry)
 
 
@@ -127,8 +128,7 @@ def trained(compiled: Any) -> Chain:
     """Training on a full replay, a call is a chunk; the transitions of the random prefill are repeated to fill it."""
     program = compiled.program
     fields = (program.agent, program.env)
-    seeds = np.array([info.seed for info in program.runs], np.uint32)
-    run, counters, _ = compiled.prefill(*fields, compiled.begin(*fields, seeds), trainer.no_steps())
+    run, counters, _ = compiled.prefill(*fields, compiled.begin(*fields, program.seeds), trainer.no_steps())
     prefill, capacity = program.schedule.prefill, program.schedule.capacity
     run = run.replace(rows=jnp.tile(run.rows[:, :prefill], (1, -(-capacity // prefill), 1))[:, :capacity])
     counters = Counters(env_steps=jnp.int32(capacity), updates=counters.updates)
@@ -184,13 +184,12 @@ def measure(hidden: int, runs: int, repetitions: int, scale: float) -> dict[str,
 
 def in_place(compiled: Any, rows: jax.Array) -> dict[str, Any]:
     """Whether training writes into the very replay that it is given, by the compiled program's own account."""
-    memory, times = compiled.train.memory_analysis(), devices.sharing(len(compiled.program.runs))
-    alias, temp = times * memory.alias_size_in_bytes, times * memory.temp_size_in_bytes
+    own = footprint(compiled.train, len(compiled.program.runs))
     return {
         "bytes": rows.nbytes,
-        "alias_bytes": alias,
-        "temp_bytes": temp,
-        "in_place": alias >= rows.nbytes and temp < rows.nbytes / 10,
+        "alias_bytes": own.aliased,
+        "temp_bytes": own.temporaries,
+        "in_place": own.aliased >= rows.nbytes and own.temporaries < rows.nbytes / 10,
     }
 
 

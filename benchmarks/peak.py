@@ -3,8 +3,8 @@
 `python -m benchmarks.peak` writes `benchmarks/results/peak.json` and prints its tables: SAC on the vehicle's sizes,
 hidden layers 256-256, batch 256, one run and eight; all of it in turns, on the same threads.
 
-* The peak: the best f32 rate of 256 x 256 by 256 x 256 products, single and batched, plain and with either side
-  transposed, as forward and backward passes make them.
+* The peak: the best f32 rate of 256 x 256 by 256 x 256 products, single, batched and on every device by itself, plain
+  and with either side transposed, as forward and backward passes make them.
 * The update's rate: the operations of its matrix products (`update_flops`; nothing else is counted) by its seconds.
 * Where the update's time goes: its pieces as scans of their own, of as many runs as are trained at a time. What the
   products would take at the peak is named beside; the pieces' own sum may differ from the whole, since XLA fuses
@@ -27,6 +27,7 @@ from benchmarks import overhead
 from benchmarks.kernels import operations
 from benchmarks.overhead import repeated
 from benchmarks.timing import interleaved, rate, save
+from maxent_jax import devices
 from maxent_jax.agents.critics import descend
 from maxent_jax.compiled import group_size
 from maxent_jax.memory import agent_bytes
@@ -34,8 +35,8 @@ from maxent_jax.memory import agent_bytes
 GOAL = 0.6
 WIDTH = 256
 RUNS = (1, 8)
-BATCHES = (1, 2, 16)
-"""Products at once: one, the twins, the twins of eight runs."""
+BATCHES = {"1 at once": 1, "2 at once": 2, "16 at once": 16, "1 a device": None}
+"""Products at once: one, the twins, the twins of eight runs; and one on every device, each by itself."""
 FORMS = {"x w": (1, 0), "g w^T": (1, 1), "x^T g": (0, 0)}
 """Forward pass, gradient of a layer's input, gradient of its weights: which axis of either side is summed over."""
 CAPACITY = 20_000
@@ -63,29 +64,33 @@ def update_flops(observations: int, actions: int, hidden: tuple[int, ...], batch
     }
 
 
-def product(form: str, count: int, steps: int) -> Any:
-    """`steps` products of one form, each with the result of the last; `count` of them side by side."""
+def product(form: str, count: int, steps: int, on: int = 1) -> Any:
+    """`steps` products of one form, each with the result of the last; `count` of them side by side `on` each device."""
     shape = (count, WIDTH, WIDTH) if count > 1 else (WIDTH, WIDTH)
     left, right = (axis + (count > 1) for axis in FORMS[form])
     side = ((0,), (0,)) if count > 1 else ((), ())
     # an orthogonal factor: the numbers neither vanish nor grow
-    other = jnp.broadcast_to(jnp.linalg.qr(jax.random.normal(jax.random.key(0), (WIDTH, WIDTH)))[0], shape)
+    other = jnp.broadcast_to(jnp.linalg.qr(jax.random.normal(jax.random.key(0), (WIDTH, WIDTH)))[0], (on, *shape))
 
-    @jax.jit
     def chain(x: jax.Array, other: jax.Array) -> jax.Array:
         step = lambda x, _: (jax.lax.dot_general(x, other, (((left,), (right,)), side)), None)  # noqa: E731
         return jax.lax.scan(step, x, length=steps, unroll=8)[0]
 
-    return functools.partial(chain, jax.random.normal(jax.random.key(1), shape), other)
+    def on_a_device(x: jax.Array, other: jax.Array) -> jax.Array:
+        return chain(x[0], other[0])[None]
+
+    given = devices.place((jax.random.normal(jax.random.key(1), (on, *shape)), other), on, (0, 0))
+    return functools.partial(devices.spread(on_a_device, on, (0, 0), 0), *given)
 
 
 def products(scale: float) -> dict[str, tuple[Any, int]]:
     """Every form and batch of products, and the operations in a call."""
     found = {}
-    for count in BATCHES:
+    for name, batch in BATCHES.items():
+        count, on = (1, jax.device_count()) if batch is None else (batch, 1)
         steps = 8 * max(1, round(scale * 40 / count))
         for form in FORMS:
-            found[f"{form}, {count} at once"] = product(form, count, steps), 2 * WIDTH**3 * count * steps
+            found[f"{form}, {name}"] = product(form, count, steps, on), 2 * WIDTH**3 * count * on * steps
     return found
 
 
@@ -131,6 +136,14 @@ def random(agent: Any, env: Any, carry: Any, key: jax.Array) -> Any:
 PIECES = {"critics": critics, "actor": actor, "adam": adam, "targets": targets, "random numbers": random}
 
 
+def trained_at_once(program: Any) -> int:
+    """How many of a program's runs are trained at a time, on all devices together."""
+    runs = len(program.runs)
+    used = devices.mesh(runs).size
+    own = -(-runs // used)
+    return used * group_size(own, own * agent_bytes(program) // runs, devices.sharing(runs) > 1)
+
+
 def measure(repetitions: int, scale: float) -> dict[str, Any]:
     """Everything, in one round of turns."""
     calls, counts = {}, {}
@@ -140,18 +153,18 @@ def measure(repetitions: int, scale: float) -> dict[str, Any]:
     for runs in RUNS:
         steps = max(2, round(scale * 40 / runs))
         whole = overhead.compile_sac(WIDTH, runs, steps, CAPACITY)
-        group = group_size(runs, agent_bytes(whole.program))
-        part = overhead.compile_sac(WIDTH, group, steps, CAPACITY)
+        at_once = trained_at_once(whole.program)
+        part = overhead.compile_sac(WIDTH, at_once, steps, CAPACITY)
         run, counters = overhead.trained(part).state
         scans = overhead.parts(part.program, run, counters.env_steps, steps, steps)
         carry = scans["update"].state
         shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), carry)
         scans |= {name: repeated(piece, part.program, carry, steps) for name, piece in PIECES.items()}
-        turns = dict.fromkeys(scans, runs // group / steps)  # what a call's seconds are multiplied by
+        turns = dict.fromkeys(scans, runs // at_once / steps)  # what a call's seconds are multiplied by
         scans["train"] = overhead.trained(whole)
         turns["train"] = 1 / whole.program.schedule.iterations
         calls |= {f"{name}, {runs}": chain for name, chain in scans.items()}
-        setups[runs] = (whole, runs // group * xla_flops(part.program, shapes), turns)
+        setups[runs] = (whole, runs // at_once * xla_flops(part.program, shapes), turns)
     times = interleaved(calls, repetitions)
     rates = {name: rate(flops / 1e9, times[name]) for name, flops in counts.items()}
     peak = max(row["median"] for row in rates.values())
@@ -206,9 +219,9 @@ def xla_flops(program: Any, carry: Any) -> float:
 def tables(result: dict[str, Any]) -> list[Table]:
     """The result for people."""
     spread = lambda t, unit=1.0: f"{unit * t['median']:.3g} ({unit * t['min']:.3g} to {unit * t['max']:.3g})"  # noqa: E731
-    rates = Table("product", *(f"{count} at once" for count in BATCHES), title="GFLOP/s of 256 x 256 products")
+    rates = Table("product", *BATCHES, title="GFLOP/s of 256 x 256 products")
     for form in FORMS:
-        rates.add_row(form, *(spread(result["gflops_of_products"][f"{form}, {count} at once"]) for count in BATCHES))
+        rates.add_row(form, *(spread(result["gflops_of_products"][f"{form}, {name}"]) for name in BATCHES))
     runs = result["runs"]
     columns = [f"{count} run(s)" for count in runs]
     reached = Table("", *columns, title=f"the update beside the peak of {result['peak_gflops']:.0f} GFLOP/s")

@@ -24,7 +24,6 @@ Not alike: rejax takes the time limit for a termination; Brax learns the tempera
 PPO's actions, and has our physics, since it has no pendulum; Stable-Baselines3 and SBX step Gymnasium's.
 """
 
-import json
 import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -213,8 +212,8 @@ def main(
       venvs_at: the folder in which the peers' environments are, or are made.
       out: the JSON to write.
     """
-    kept = json.loads(out.read_text()) if out.exists() else {}
-    stages, versions, errors = kept.get("stages", {}), kept.get("versions", {}), {}
+    before = timing.kept(out)
+    stages, versions, errors = before.get("stages", {}), before.get("versions", {}), {}
     measures: dict[str, Callable[[Peers], Any]] = {
         "sac": lambda everyone: training_rates(
             everyone, {case: SAC_CASES[case] for case in cases}, repetitions, seconds

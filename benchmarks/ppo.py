@@ -5,7 +5,6 @@ published settings, but 64-64 nets, and the steps named here: at most an hour a 
 learned where the lower end of the interval over seeds is above what zero and random actions return.
 """
 
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.timing import describe
+from benchmarks.timing import kept, save
 from experiments import control, yardsticks
 from maxent_jax import api, runs
 
@@ -90,11 +89,11 @@ def main(only: tuple[str, ...] = (), seeds: int = 3, out: Path = RESULT) -> None
       out: the JSON to write; tasks that it holds and that are not trained now stay in it.
     """
     console = Console(width=150)
-    rows = json.loads(out.read_text())["rows"] if out.exists() else {}
+    rows = kept(out).get("rows", {})
     for task in only or control.TASKS:
         rows[task] = measure(task, seeds, console)
         about = "PPO, published settings but 64-64 nets; final returns over seeds with 95 % bootstrap intervals"
-        runs.write_json(out, {"about": about, "where": describe(), "rows": rows})
+        save(out, about, rows=rows)
     console.print(table(rows))
 
 

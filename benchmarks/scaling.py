@@ -15,14 +15,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 import envs
 from benchmarks.overhead import Chain
-from benchmarks.timing import interleaved, rate, save
+from benchmarks.timing import interleaved, kept, rate, save
 from experiments import published
 from maxent_jax import blocks, trainer
 from maxent_jax.agents import PPO
@@ -47,7 +46,7 @@ def chunk(agent: Any, runs: int, environments: int, iterations: int) -> tuple[Ch
     program = expanded.programs[0]
     fields = (program.agent, program.env)
     begin, train = (lower(program, name).compile() for name in ("begin", "train"))
-    run = begin(*fields, np.arange(runs, dtype=np.uint32))
+    run = begin(*fields, program.seeds)
     full = dataclasses.replace(trainer.no_steps(), env_steps=jnp.int32(CAPACITY))  # of zeros, which cost the same
     chain = Chain(lambda state: train(*fields, *state)[:2], (run, full))
     plan = program.schedule
@@ -155,13 +154,13 @@ def main(
       most: environments a run, the most of them.
       repetitions: rounds, in which everything in a part takes its turn.
       scale: length of the measured chunks; smaller to try.
-      out: the JSON to write.
+      out: the JSON to write; parts that it holds and that are not measured now stay in it.
     """
     parts: dict[str, Any] = {f"SAC {n}-{n} by runs": functools.partial(by_runs, n, most_runs=runs) for n in (64, 256)}
     by_most = {f"{agent} by environments": functools.partial(by_environments, agent) for agent in ("sac", "ppo")}
     by_most |= {f"{task} alone by environments": functools.partial(alone, task) for task in ALONE}
     parts |= {name: functools.partial(measure, most=most) for name, measure in by_most.items()}
-    rows = {}
+    rows = kept(out).get("rows", {})
     for name, measure in parts.items():
         if not only or name.startswith(tuple(only)):
             rows[name] = measure(repetitions=repetitions, scale=scale)

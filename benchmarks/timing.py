@@ -83,6 +83,11 @@ def save(out: Path, about: str, **content: Any) -> None:
     partial.replace(out)
 
 
+def kept(out: Path) -> dict[str, Any]:
+    """What a result holds from before: rows that are not measured now stay in it. Nothing where there is none."""
+    return json.loads(out.read_text()) if out.exists() else {}
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []

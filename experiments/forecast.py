@@ -18,9 +18,9 @@ from envs import fields
 from envs.fields import InvalidSetting
 from experiments import control, results
 from experiments.contestants import CONTESTANTS, Contestant, asked
-from maxent_jax import api, plan, runs
+from maxent_jax import api, runs
 from maxent_jax.compiled import lower
-from maxent_jax.memory import held_bytes
+from maxent_jax.memory import footprint, held_bytes
 
 
 def of_task(task: str) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def row(contestant: Contestant, task: str) -> dict[str, Any]:
         "runs": len(program.runs),
         "steps": job.config["steps"],
         "held": held_bytes(program),
-        "needed": plan.needed_bytes(lower(program, "train").compile(), len(program.runs)),
+        "needed": footprint(lower(program, "train").compile(), len(program.runs)).needed,
     }
 
 

@@ -74,8 +74,13 @@ def mesh(runs: int) -> Mesh:
 def _row(runs: int) -> list[Any]:
     """Process by process; none of a single process that would have nothing but padding."""
     row = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
-    each = -(-runs // len(row))
-    return row if jax.process_count() > 1 else row[: -(-runs // each)]
+    return row if jax.process_count() > 1 else row[: _split(runs, len(row))[1]]
+
+
+def _split(runs: int, count: int) -> tuple[int, int]:
+    """How many runs each of so many devices has room for, and how many of the devices then hold any."""
+    each = -(-runs // count)
+    return each, -(-runs // each)
 
 
 def share(runs: int) -> Share:
@@ -85,8 +90,8 @@ def share(runs: int) -> Share:
 
 def _share(runs: int, row: Sequence[int], process: int) -> Share:
     """What a process holds, where the devices in a row are those of processes so numbered."""
-    each = -(-runs // len(row))
-    holders = list(dict.fromkeys(row[: -(-runs // each)]))
+    each, filled = _split(runs, len(row))
+    holders = list(dict.fromkeys(row[:filled]))
     if process not in holders:
         return Share(len(holders), len(holders), runs - 1, 0)
     first = row.index(process) * each
@@ -144,6 +149,11 @@ def place(tree: Any, runs: int, axes: Any) -> Any:
         return jax.tree.map(one, leaf)
 
     return jax.tree.map(put, axes, tree, is_leaf=_is_none)
+
+
+def copied(tree: Any, runs: int, axes: Any) -> Any:
+    """Copies of arrays of the devices, laid out as `spread` takes them; runs and axes as there."""
+    return jax.device_put(jax.tree.map(jnp.copy, tree), _shardings(_specs(axes), mesh(runs)))
 
 
 def cut(tree: Any, runs: int) -> Any:

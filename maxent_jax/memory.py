@@ -1,5 +1,6 @@
 """What runs hold on a device, and whether there is room for them."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,35 @@ def tree_bytes(tree: Any) -> int:
         return leaf.size * (8 if devices.is_key(leaf) else leaf.dtype.itemsize)
 
     return sum(size(leaf) for leaf in jax.tree.leaves(tree))
+
+
+@dataclasses.dataclass(frozen=True)
+class Footprint:
+    """Bytes in a memory while a compiled program runs, on all devices that share it.
+
+    Attributes:
+      arguments: of what it is given.
+      outputs: of what it returns.
+      aliased: of what it returns where an argument was.
+      temporaries: of everything between.
+    """
+
+    arguments: int
+    outputs: int
+    aliased: int
+    temporaries: int
+
+    @property
+    def needed(self) -> int:
+        """All of it, nothing twice."""
+        return self.arguments + self.outputs - self.aliased + self.temporaries
+
+
+def footprint(compiled: Any, runs: int) -> Footprint:
+    """What a compiled program of so many runs takes, by XLA's account of one device."""
+    own, times = compiled.memory_analysis(), devices.sharing(runs)
+    names = ("argument", "output", "alias", "temp")
+    return Footprint(*(times * int(getattr(own, f"{name}_size_in_bytes")) for name in names))
 
 
 def free_bytes() -> int:

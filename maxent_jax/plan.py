@@ -13,10 +13,10 @@ from rich.table import Table
 
 from envs import for_training
 from envs.fields import InvalidSetting
-from maxent_jax import devices, replay, trainer
+from maxent_jax import replay, trainer
 from maxent_jax.agents.base import Agent, OffPolicyAgent, OnPolicyAgent, Rollout
 from maxent_jax.compiled import Compiled, lower
-from maxent_jax.memory import gigabytes, held_bytes
+from maxent_jax.memory import footprint, gigabytes, held_bytes
 from maxent_jax.programs import Program
 
 TRIED_SECONDS = 3.0
@@ -74,7 +74,7 @@ def estimate(program: Program, memory: float) -> Plan:
     began = time.perf_counter()
     compiled = lower(program, "train").compile()
     compiling = time.perf_counter() - began
-    needed = needed_bytes(compiled, runs)
+    needed = footprint(compiled, runs).needed
     fits = int(memory * runs / needed)
     if fits < runs:
         raise InvalidSetting(
@@ -132,13 +132,6 @@ def lower_step(env: Any, environments: int) -> jax.stages.Lowered:
     states = jax.eval_shape(jax.vmap(training.reset), jax.random.split(jax.random.key(0), environments))
     actions = jax.ShapeDtypeStruct((environments, env.action_size), jnp.float32)
     return jax.jit(jax.vmap(training.step)).lower(states, actions)
-
-
-def needed_bytes(compiled: Any, runs: int) -> int:
-    """Bytes in a memory while a compiled program runs: what it is given, what it returns elsewhere, temporaries."""
-    own = compiled.memory_analysis()  # of one device
-    held = own.argument_size_in_bytes + own.output_size_in_bytes - own.alias_size_in_bytes
-    return devices.sharing(runs) * int(held + own.temp_size_in_bytes)
 
 
 def _cost(lowered: jax.stages.Lowered) -> Cost:
