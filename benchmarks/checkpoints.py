@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks import memory
 from benchmarks.timing import kept, save, summary
-from maxent_jax import checkpoints
+from maxent_jax import checkpoints, devices
 from maxent_jax.checkpoints import Place
 from maxent_jax.compiled import Compiled, lower
 from maxent_jax.memory import gigabytes, held_bytes, shapes
@@ -55,7 +55,7 @@ def full(single: Any) -> tuple[Run, Counters]:
     run = begin(single.agent, single.env, single.seeds)
     bits = jax.jit(lambda: jax.random.uniform(jax.random.key(0), run.rows.shape).view(jnp.uint32))
     counters = Counters(jnp.int32(plan.envs * plan.prefill), jnp.int32(0))
-    return run.replace(rows=bits()), counters
+    return run.replace(rows=devices.laid_out(bits(), len(single.runs), 0)), counters
 
 
 def one(single: Any, repetitions: int, folder: Path) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def repeated(step: Step, program: Any, carry: Any, steps: int, axes: Any = 0) ->
     runs, in_axes = len(program.runs), (None, None, axes, 0)
     spread = devices.spread(jax.vmap(scan, in_axes, axes), runs, in_axes, axes, donate=(2,))
     keys = jax.random.split(jax.random.key(1), runs + program.padding)
-    carry = devices.copied(carry, runs, axes)
+    carry = devices.laid_out(jax.tree.map(jnp.copy, carry), runs, axes)  # the caller's own is not given away
     compiled = spread.lower(program.agent, program.env, carry, keys).compile()
     return Chain(lambda carry: compiled(program.agent, program.env, carry, keys), carry)
 

@@ -140,8 +140,8 @@ def trained_at_once(program: Any) -> int:
     """How many of a program's runs are trained at a time, on all devices together."""
     runs = len(program.runs)
     used = devices.mesh(runs).size
-    own = -(-runs // used)
-    return used * group_size(own, own * agent_bytes(program) // runs, devices.sharing(runs) > 1)
+    own = (runs + program.padding) // used
+    return min(runs, used * group_size(own, own * agent_bytes(program) // runs, devices.sharing(runs) > 1))
 
 
 def measure(repetitions: int, scale: float) -> dict[str, Any]:
@@ -160,11 +160,11 @@ def measure(repetitions: int, scale: float) -> dict[str, Any]:
         carry = scans["update"].state
         shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), carry)
         scans |= {name: repeated(piece, part.program, carry, steps) for name, piece in PIECES.items()}
-        turns = dict.fromkeys(scans, runs // at_once / steps)  # what a call's seconds are multiplied by
+        turns = dict.fromkeys(scans, runs / at_once / steps)  # what a call's seconds are multiplied by
         scans["train"] = overhead.trained(whole)
         turns["train"] = 1 / whole.program.schedule.iterations
         calls |= {f"{name}, {runs}": chain for name, chain in scans.items()}
-        setups[runs] = (whole, runs // at_once * xla_flops(part.program, shapes), turns)
+        setups[runs] = (whole, runs / at_once * xla_flops(part.program, shapes), turns)
     times = interleaved(calls, repetitions)
     rates = {name: rate(flops / 1e9, times[name]) for name, flops in counts.items()}
     peak = max(row["median"] for row in rates.values())

@@ -93,13 +93,14 @@ def to_host(run: Run, counters: Counters, runs: int) -> State:
     """A copy that outlives the next chunk, of so many runs; what follows them is padding.
 
     The next chunk is given `run` to keep: its buffers are written over as soon as it starts. So this returns when the
-    copy is made, before that chunk is dispatched. On a CPU `np.asarray` would be a view of the very buffer, and as long
-    as it lives, the buffer cannot be given away (the chunk would copy all of it): there a compiled program copies, and
-    we view the copy. Replay is kept as far as it is filled.
+    copy is made, before that chunk is dispatched. On a CPU with one device `np.asarray` would be a view of the very
+    buffer, and as long as it lives, the buffer cannot be given away (the chunk would copy all of it): there a compiled
+    program copies, and we view the copy. Of several devices the host makes a copy anyway, to join what they hold.
+    Replay is kept as far as it is filled.
     """
     plain = jax.tree.map(lambda x: jax.random.key_data(x) if devices.is_key(x) else x, (run, counters))
-    on_host = jax.local_devices()[0].platform == "cpu"
-    kept, counts = _duplicate(plain) if on_host else plain
+    viewed = jax.local_devices()[0].platform == "cpu" and devices.sharing(runs) == 1
+    kept, counts = _duplicate(plain) if viewed else plain
     kept, counts = devices.to_host(kept, runs), jax.tree.map(np.asarray, counts)
     if kept.rows is not None:
         kept = kept.replace(rows=kept.rows[:, : int(counts.env_steps)])

@@ -14,6 +14,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -57,13 +58,22 @@ class Share:
 
 
 def one_a_core() -> None:
-    """Make a device of every core of the CPU, if jax has not begun and nobody said how many there are."""
+    """Make a device of every core that there is for us, if jax has not begun and nobody said how many there are."""
     asked: Any = jax.config.values["jax_num_cpu_devices"]
     told = asked >= 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not told:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         with contextlib.suppress(RuntimeError):  # it has begun
-            jax.config.update("jax_num_cpu_devices", cores)
+            jax.config.update("jax_num_cpu_devices", cores())
+
+
+def cores(container: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores of the CPU that this process is bound to, no more than its container's quota."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = map(int, (container / "cpu.max").read_text().split())
+    except (OSError, ValueError):  # no such file, or "max"
+        return bound
+    return min(bound, math.ceil(quota / period))
 
 
 def mesh(runs: int) -> Mesh:
@@ -72,9 +82,11 @@ def mesh(runs: int) -> Mesh:
 
 
 def _row(runs: int) -> list[Any]:
-    """Process by process; none of a single process that would have nothing but padding."""
-    row = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
-    return row if jax.process_count() > 1 else row[: _split(runs, len(row))[1]]
+    """Process by process, of each as many as are needed if all processes give equally many."""
+    _, filled = _split(runs, jax.device_count())
+    each = -(-filled // jax.process_count())
+    own = lambda process: sorted(jax.local_devices(process), key=lambda device: device.id)[:each]  # noqa: E731
+    return [device for process in range(jax.process_count()) for device in own(process)]
 
 
 def _split(runs: int, count: int) -> tuple[int, int]:
@@ -109,8 +121,9 @@ def memories() -> int:
 
 
 def sharing(runs: int) -> int:
-    """How many of the devices that hold so many runs share a memory."""
-    return len(_row(runs)) if _share_memory() else 1
+    """How many of the devices that hold so many runs share this process's memory."""
+    own = sum(device.process_index == jax.process_index() for device in _row(runs))
+    return own if _share_memory() else 1
 
 
 def _share_memory() -> bool:
@@ -151,9 +164,9 @@ def place(tree: Any, runs: int, axes: Any) -> Any:
     return jax.tree.map(put, axes, tree, is_leaf=_is_none)
 
 
-def copied(tree: Any, runs: int, axes: Any) -> Any:
-    """Copies of arrays of the devices, laid out as `spread` takes them; runs and axes as there."""
-    return jax.device_put(jax.tree.map(jnp.copy, tree), _shardings(_specs(axes), mesh(runs)))
+def laid_out(tree: Any, runs: int, axes: Any) -> Any:
+    """Arrays of the devices as `spread` takes them, copied where they are not laid out so; runs and axes as there."""
+    return jax.device_put(tree, _shardings(_specs(axes), mesh(runs)))
 
 
 def cut(tree: Any, runs: int) -> Any:

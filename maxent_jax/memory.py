@@ -95,16 +95,16 @@ def check_memory(sweep: Sweep, free: float | None = None) -> int:
     Raises:
       InvalidSetting: it does not fit; the message says which buffer would.
     """
-    needed, program = max(((held_bytes(p), p) for p in sweep.programs), key=lambda pair: pair[0])
+    needed, program = max(((tree_bytes(p.shapes), p) for p in sweep.programs), key=lambda pair: pair[0])
     free = devices.memories() * (free_bytes() if free is None else free)
     if needed <= usable(free):
-        return needed
+        return held_bytes(program)
     plan, fits = program.schedule, 0
     if agent_bytes(program) > 0.5 * needed:
         what = f"agent.hidden = {getattr(program.agent, 'hidden', ())}"
     elif plan.capacity:
         what = f"agent.buffer_size = {getattr(program.agent, 'buffer_size', 0)}"
-        rows = tree_bytes(shapes(program).rows)
+        rows = tree_bytes(program.shapes.rows)
         fits = max(0, int((usable(free) - (needed - rows)) // (rows / plan.capacity)))
     else:
         what = f"envs = {plan.envs}"

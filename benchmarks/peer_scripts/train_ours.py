@@ -66,8 +66,7 @@ class Ours(serve.Training):
         self.compiled = compiled_for(json.dumps(settings))
         program = self.compiled.program
         self.runs, self.fields = len(program.runs), (program.agent, program.env)
-        seeds = np.arange(self.runs, dtype=np.uint32) + np.uint32(1000 * seed)
-        begun = self.compiled.begin(*self.fields, seeds)
+        begun = self.compiled.begin(*self.fields, program.seeds + np.uint32(1000 * seed))
         self.state = self.compiled.prefill(*self.fields, begun, trainer.no_steps())[:2]
         self.counts = np.zeros(2, int)
 

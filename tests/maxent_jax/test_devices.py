@@ -4,11 +4,14 @@ import os
 import socket
 import subprocess
 import sys
+import types
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from maxent_jax import devices
 from maxent_jax.devices import _share
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -85,6 +88,29 @@ def test_two_processes_of_two_devices_are_one_process(tmp_path):
     one = numbers(tmp_path, 5, 1)
     for i in range(2):
         assert_same(one, np.load(tmp_path / f"part{i}.npz"), 4)
+
+
+@pytest.mark.parametrize(
+    ("runs", "own", "counts"),
+    [(4, 4, [2, 2]), (5, 4, [3, 2]), (9, 4, [6, 3]), (1, 4, [1, 0]), (3, 1, [2, 1]), (16, 4, [8, 8]), (4, 4, [4])],
+)
+def test_every_process_is_given_as_many_devices_and_none_is_left_idle(runs, own, counts, monkeypatch):
+    """By hand: 9 runs on 2 x 4 devices are 2 on each of 5, so that 3 devices of either process are taken."""
+    local = lambda process: [types.SimpleNamespace(process_index=process, id=own * process + i) for i in range(own)]  # noqa: E731
+    monkeypatch.setattr(jax, "local_devices", local)
+    monkeypatch.setattr(jax, "process_count", lambda: len(counts))
+    monkeypatch.setattr(jax, "device_count", lambda: own * len(counts))
+    for process, count in enumerate(counts):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        assert devices.share(runs).count == count
+
+
+@pytest.mark.parametrize(("quota", "expected"), [("max 100000", 5), ("150000 100000", 2), ("900000 100000", 5)])
+def test_cores_are_no_more_than_a_containers_quota(quota, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(5)), raising=False)
+    assert devices.cores(tmp_path) == 5
+    (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert devices.cores(tmp_path) == expected
 
 
 CORES = """
