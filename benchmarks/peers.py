@@ -9,8 +9,8 @@ train for a few seconds; the repetitions are the outer loop, the peers the inner
 
 * `sac`: SAC on the pendulum, one environment, an update a step, batch 256, a replay of 10 000 rows. Nets 64-64 and
   256-256, of 1 run and of 8 at once, where a peer can (ours are on cores of their own). Updates a second of all runs,
-  without compilation. rejax draws without replacement, for which it sorts the whole replay: with the 131 072 rows that are its
-  default it is slower, and is measured, too.
+  without compilation. rejax draws without replacement, for which it sorts the whole replay: with the 131 072 rows that
+  are its default it is slower, and is measured, too.
 * `ppo`: 16 environments, rollouts of 2048 steps, 10 passes in minibatches of 64, nets 64-64. Environment steps a
   second. Brax's minibatches are 4 pieces of 16 steps.
 * `learn`: seconds until SAC at 64-64 reaches a mean return of -250, looked at after every 500 steps; at most 30 000.
