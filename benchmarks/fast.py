@@ -69,7 +69,7 @@ def updates(agent: Any, runs: int, size: int = 4, precision: str | None = None) 
         return functools.partial(spread.lower(states, keys).compile(), states, keys)
 
 
-def cost(repetitions: int) -> dict[str, dict[str, dict[str, float]]]:
+def cost(repetitions: int, sizes: tuple[int, ...]) -> dict[str, dict[str, dict[str, float]]]:
     """Seconds an update of all runs, by action size and runs, and by agent: median, min, max."""
     agents = {
         "sac": fields.build(SAC, {}),
@@ -79,7 +79,7 @@ def cost(repetitions: int) -> dict[str, dict[str, dict[str, float]]]:
     }
     precisions = (None,) if jax.default_backend() == "cpu" else (None, "bfloat16")
     found = {}
-    for size in SIZES:
+    for size in sizes:
         for runs in (1, 8):
             made = {
                 f"{name}, {precision}" if precision else name: updates(agent, runs, size, precision)
@@ -131,18 +131,25 @@ def tables(costs: dict[str, Any], rows: dict[str, Any]) -> list[Table]:
     return [first, second]
 
 
-def main(only: tuple[str, ...] = TASKS, seeds: int = 5, repetitions: int = 7, out: Path = RESULT) -> None:
+def main(
+    only: tuple[str, ...] = TASKS,
+    sizes: tuple[int, ...] = SIZES,
+    seeds: int = 5,
+    repetitions: int = 7,
+    out: Path = RESULT,
+) -> None:
     """Measure, write the JSON after each task, print the tables.
 
     Args:
       only: tasks whose returns are compared.
+      sizes: of actions, whose updates are timed.
       seeds: trainings by each comparison.
-      repetitions: rounds of the cost measurement; 0: what the JSON holds stays.
-      out: the JSON to write; tasks that it holds and that are not trained now stay in it.
+      repetitions: rounds of the cost measurement.
+      out: the JSON to write; sizes and tasks that it holds and that are not measured now stay in it.
     """
     console = Console(width=150)
     before = kept(out)
-    costs, rows = cost(repetitions) if repetitions else before["seconds"], before.get("returns", {})
+    costs, rows = before.get("seconds", {}) | cost(repetitions, sizes), before.get("returns", {})
     about = "seconds an update of all runs; final returns of the mean action, preset quick with n_samples 100"
     save(out, about, seconds=costs, returns=rows)
     for task in only:

@@ -154,7 +154,7 @@ def measure(repetitions: int, scale: float) -> dict[str, Any]:
         steps = max(2, round(scale * 40 / runs))
         whole = overhead.compile_sac(WIDTH, runs, steps, CAPACITY)
         at_once = trained_at_once(whole.program)
-        part = overhead.compile_sac(WIDTH, at_once, steps, CAPACITY)
+        part = whole if at_once == runs else overhead.compile_sac(WIDTH, at_once, steps, CAPACITY)
         run, counters = overhead.trained(part).state
         scans = overhead.parts(part.program, run, counters.env_steps, steps, steps)
         carry = scans["update"].state

@@ -34,10 +34,12 @@ BENCHMARKS = {
     ),
     "fast": Benchmark(
         "what SAC-AdaEnt costs beside SAC, and whether both comparisons end alike",
-        quick={"only": (), "repetitions": 5},
+        quick={"only": (), "sizes": (4,), "repetitions": 5},
         gpu={"only": ()},
     ),
-    "memory": Benchmark("what training holds beside what it must", quick={"scale": 0.1}, gpu={"scale": 0.1}),
+    "memory": Benchmark(
+        "what training holds beside what it must", quick={"only": ("vehicle",), "scale": 0.1}, gpu={"scale": 0.1}
+    ),
     "scaling": Benchmark(
         "what more runs and more environments bring",
         quick={"only": ("SAC 64", "vehicle"), "runs": 8, "most": 1024, "scale": 0.5},
