@@ -94,7 +94,7 @@ def test_two_processes_of_two_devices_are_one_process(tmp_path):
     ("runs", "own", "counts"),
     [(4, 4, [2, 2]), (5, 4, [3, 2]), (9, 4, [6, 3]), (1, 4, [1, 0]), (3, 1, [2, 1]), (16, 4, [8, 8]), (4, 4, [4])],
 )
-def test_every_process_is_given_as_many_devices_and_none_is_left_idle(runs, own, counts, monkeypatch):
+def test_runs_are_shared_out_evenly_among_processes_of_several_devices(runs, own, counts, monkeypatch):
     """By hand: 9 runs on 2 x 4 devices are 2 on each of 5, so that 3 devices of either process are taken."""
     local = lambda process: [types.SimpleNamespace(process_index=process, id=own * process + i) for i in range(own)]  # noqa: E731
     monkeypatch.setattr(jax, "local_devices", local)
